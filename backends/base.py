@@ -1,0 +1,288 @@
+"""What a backend is, what it returns, and how it is found.
+
+A backend turns a :class:`Network` into a target's own object and runs it. Third parties register
+theirs in the entry-point group ``snnconvert.backends``; ours are registered there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.convert.errors import DataError, Problem, UsageError, did_you_mean
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Network, Readout, Reset
+from snnconvert.convert.normalize import normalize
+from snnconvert.convert.quantize import quantize_weights
+from snnconvert.convert.relays import inline_relays
+from snnconvert.convert.snap import MAXIMUM_STEPS, Executable, snap
+
+GROUP = "snnconvert.backends"
+
+Samples: TypeAlias = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+"""One array (N, *shape), or a dictionary of arrays by input name."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can represent.
+
+    Attributes
+    ----------
+    neurons, resets, encodings : frozenset of str
+        Names of neuron models, resets and input encodings.
+    windows, delays, relays : bool
+        Firing and bias windows; delays of connections; relays as nodes of their own.
+    summary : str
+        One line for ``snnconvert targets``.
+    """
+
+    neurons: frozenset[str] = frozenset({"if"})
+    resets: frozenset[str] = frozenset({"subtract", "zero"})
+    encodings: frozenset[str] = frozenset({"current", "events"})
+    windows: bool = True
+    delays: bool = True
+    relays: bool = True
+    summary: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run returns.
+
+    Attributes
+    ----------
+    outputs : dict of (T, N, *shape) float64 array
+        Every readout, decoded after each step of its window, in ANN units.
+    spike_counts : dict of (N, *shape) int64 array
+        Spikes of each population over the whole run.
+    spikes : dict of (steps, N, *shape) bool array
+        Spike trains of the recorded populations.
+    latency : int
+        Steps from the first input to the first decoded step (0 unless staged).
+    details : dict
+        What the target adds (overflows, injected currents, ...), ready for JSON.
+    """
+
+    outputs: dict[str, FloatArray]
+    spike_counts: dict[str, npt.NDArray[np.int64]]
+    spikes: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    latency: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def logits(self) -> FloatArray:
+        """The first readout: (T, N, *shape)."""
+        return next(iter(self.outputs.values()))
+
+
+class Emitted(Protocol):
+    """A network on its target."""
+
+    @property
+    def network(self) -> Any:
+        """The target's own object (nengo.Network, ...)."""
+
+    @property
+    def executable(self) -> Network:
+        """The Network that is run: normalised, on grids, as the target simulates it."""
+
+    def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
+        """Simulate all samples for a window of `timesteps`.
+
+        Parameters
+        ----------
+        x : (N, *shape) array or dict of arrays by input name
+            Preprocessed samples.
+        timesteps : int
+            Steps of the readout window; a staged network runs longer.
+        record : sequence of str
+            Populations whose spike trains are returned ("*": all).
+        """
+
+    def resources(self) -> dict[str, Any]:
+        """Return what the network takes on the target, ready for JSON ({} if nothing counts)."""
+
+    def fidelity(self) -> dict[str, Any]:
+        """Return how faithful the run is: engine, neuron, reset, weight bits, delay, input."""
+
+    def parity(self, x: Samples, timesteps: int) -> dict[str, Any] | None:
+        """Compare with an independent engine on a few samples; None where there is none.
+
+        Raises
+        ------
+        ParityError
+            If a single spike differs.
+        """
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A target."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    default_reset: ClassVar[Reset]
+
+    def check(self, network: Network) -> list[Problem]:
+        """Return every reason why the target cannot run the network."""
+
+    def emit(self, model: Any, **options: Any) -> Emitted:
+        """Build the network of a SpikingModel (or a Network) for the target."""
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all registered backends, sorted."""
+    return tuple(sorted(_entry_points()))
+
+
+def get_backend(name: str) -> Backend:
+    """Return a backend by name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; names the nearest.
+    MissingExtraError
+        If its packages are not installed.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise UsageError(f"unknown target {name!r}", hint=did_you_mean(name, list(points)))
+    backend = points[name].load()()
+    assert isinstance(backend, Backend)
+    return backend
+
+
+def network_of(model: Any) -> Network:
+    """Return the Network of a SpikingModel, or the Network itself."""
+    network = getattr(model, "network", model)
+    if not isinstance(network, Network):
+        raise UsageError(f"cannot emit a {type(model).__name__}: expected a SpikingModel")
+    return network
+
+
+def prepare(network: Network, *, relays: bool = True) -> Executable:
+    """Return the network as engines run it: normalised, integer or on exact grids.
+
+    Parameters
+    ----------
+    network : Network
+        In ANN units.
+    relays : bool
+        Whether the target can hold relays (those that do not pay are inlined anyway).
+    """
+    network = normalize(inline_relays(network, everything=not relays))
+    if network.weight_bits is not None:
+        network = quantize_weights(network, network.weight_bits)
+    return snap(network)
+
+
+def check_capabilities(name: str, capabilities: Capabilities, network: Network) -> list[Problem]:
+    """Return a problem for each feature of the network that the target lacks."""
+    problems = []
+    for p in network.populations:
+        if p.neuron not in capabilities.neurons:
+            problems.append(_lacks(name, p.name, f"neuron model {p.neuron!r}"))
+        if p.reset not in capabilities.resets:
+            problems.append(_lacks(name, p.name, f"reset {p.reset!r}"))
+        staged = (p.start, p.stop, p.bias_start, p.bias_stop) != (0, None, 0, None)
+        if staged and not capabilities.windows:
+            problems.append(_lacks(name, p.name, "firing and bias windows", "--schedule none"))
+    for node in network.inputs:
+        if node.encoding not in capabilities.encodings:
+            problems.append(_lacks(name, node.name, f"input encoding {node.encoding!r}"))
+    if not capabilities.delays:
+        problems += [
+            _lacks(name, c.target, f"a delay of {c.delay} steps", "--schedule none")
+            for c in network.connections
+            if c.delay
+        ]
+    return problems
+
+
+def _lacks(target: str, node: str, feature: str, option: str = "") -> Problem:
+    return Problem(
+        code="target-limit",
+        message=f"target {target!r} has no {feature}",
+        node=node,
+        place=f"population {node!r}",
+        hint=f"use {option}" if option else "choose another target (snnconvert targets)",
+    )
+
+
+def named_samples(network: Network, x: Samples) -> dict[str, npt.NDArray[Any]]:
+    """Return the samples by input name, shapes checked against the network.
+
+    Raises
+    ------
+    DataError
+        If an input is missing or has the wrong shape.
+    """
+    inputs = network.inputs
+    named = dict(x) if isinstance(x, Mapping) else {inputs[0].name: np.asarray(x)}
+    for node in inputs:
+        if node.name not in named:
+            given = ", ".join(sorted(named)) or "nothing"
+            raise DataError(f"no samples for input {node.name!r} (given: {given})")
+        lead = 2 if node.encoding == "events" else 1
+        array = np.asarray(named[node.name])
+        if array.ndim < lead or tuple(array.shape[lead:]) != node.shape:
+            raise DataError(
+                f"samples for input {node.name!r} have shape {array.shape}, the network needs "
+                f"(N, {'T, ' if lead == 2 else ''}{', '.join(map(str, node.shape))})"
+            )
+    return {node.name: np.asarray(named[node.name]) for node in inputs}
+
+
+def check_timesteps(network: Network, timesteps: int) -> int:
+    """Return the steps to simulate for a readout window of `timesteps`.
+
+    Raises
+    ------
+    UsageError
+        If `timesteps` is out of range or beyond the windows of a staged network.
+    """
+    if timesteps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+    if network.timesteps is not None and timesteps > network.timesteps:
+        raise UsageError(
+            f"the network is staged for {network.timesteps} timesteps, {timesteps} were asked for",
+            hint=f"convert it again with --timesteps {timesteps}",
+        )
+    steps = network.latency(timesteps)
+    if steps > MAXIMUM_STEPS:
+        raise UsageError(
+            f"a run of {steps} steps; sums are exact up to {MAXIMUM_STEPS}",
+            hint="use fewer timesteps or another schedule",
+        )
+    return steps
+
+
+def recorded_names(network: Network, record: Sequence[str]) -> frozenset[str]:
+    """Return the populations to record; "*" means all of them."""
+    known = [p.name for p in network.populations]
+    if "*" in record:
+        return frozenset(known)
+    for name in record:
+        if name not in known:
+            raise UsageError(f"no population {name!r} to record", hint=did_you_mean(name, known))
+    return frozenset(record)
+
+
+def decode(readout: Readout, accumulated: FloatArray) -> FloatArray:
+    """Return accumulated currents (T, N, *shape) divided by the number of steps, in ANN units."""
+    steps = np.arange(1, len(accumulated) + 1, dtype=np.float64)
+    steps = steps.reshape(-1, *[1] * (accumulated.ndim - 1))
+    return np.asarray(accumulated * readout.scale / steps)

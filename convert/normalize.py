@@ -1,0 +1,100 @@
+"""Data-based weight normalisation: unit thresholds and unit amplitudes, the same function.
+
+With threshold and amplitude of each population moved into the weights,
+``W' = W amplitude_source / threshold_target``, ``b' = b / threshold``, the network is the
+data-normalised network of Rueckauer et al. 2017 (section 2.2.2), the form that most targets need.
+Biases are divided by their own threshold only, because the preceding scales are in ``W'``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from snnconvert.convert.linear import (
+    Chain,
+    Convolution,
+    Dense,
+    FloatArray,
+    Reshape,
+    Scale,
+    Shape,
+    Transpose,
+)
+from snnconvert.convert.network import Connection, Network, Population
+from snnconvert.convert.simplify import per_axis, simplify_chain
+
+
+def normalize(network: Network) -> Network:
+    """Return the network with unit thresholds and unit amplitudes.
+
+    Parameters
+    ----------
+    network : Network
+        In any units.
+
+    Returns
+    -------
+    Network
+        The same function: spike for spike in exact arithmetic, up to rounding of the products
+        otherwise. Relays and readouts stay in ANN units; ``Population.scale`` still converts
+        rates to ANN units.
+
+    References
+    ----------
+    Rueckauer et al. 2017, "Conversion of continuous-valued deep networks to efficient
+    event-driven networks for image classification", section 2.2.2.
+    """
+    ones = np.float64(1.0)
+    populations = [
+        replace(
+            p,
+            threshold=np.ones_like(p.threshold, dtype=np.float64),
+            amplitude=np.ones_like(p.amplitude, dtype=np.float64),
+            bias=np.asarray(p.bias / p.threshold),
+            v_init=np.asarray(p.v_init / p.threshold),
+        )
+        for p in network.populations
+    ]
+    connections = []
+    for connection in network.connections:
+        source, target = network[connection.source], network[connection.target]
+        amplitude = source.amplitude if isinstance(source, Population) else ones
+        threshold = target.threshold if isinstance(target, Population) else ones
+        chain = _rescale(connection, source.shape, np.asarray(amplitude), np.asarray(threshold))
+        connections.append(replace(connection, operators=chain))
+    return replace(network.replace_nodes(populations), connections=tuple(connections))
+
+
+def _rescale(
+    connection: Connection, shape: Shape, amplitude: FloatArray, threshold: FloatArray
+) -> Chain:
+    chain = connection.operators
+    if (amplitude != 1).any():
+        chain = (Scale(shape, amplitude), *chain)
+    chain = simplify_chain(chain)
+    if (threshold != 1).any():
+        chain = _scale_output(chain, shape, 1.0 / threshold)
+    return simplify_chain(chain)
+
+
+def _scale_output(chain: Chain, input_shape: Shape, factor: FloatArray) -> Chain:
+    """Append a scale, or put it into the last weights where only reshapes stand between."""
+    shape = chain[-1].output_shape if chain else input_shape
+    moved = np.broadcast_to(factor, shape)
+    for position in range(len(chain) - 1, -1, -1):
+        operator = chain[position]
+        if isinstance(operator, Reshape):
+            moved = moved.reshape(operator.input_shape)
+        elif isinstance(operator, Transpose):
+            moved = moved.transpose(np.argsort(operator.permutation))
+        elif isinstance(operator, Convolution | Dense | Scale):
+            axis = operator.axis if isinstance(operator, Dense) else 0
+            if isinstance(operator, Scale) or per_axis(moved, moved.shape, axis) is not None:
+                scale = Scale(operator.output_shape, np.ascontiguousarray(moved))
+                return (*chain[: position + 1], scale, *chain[position + 1 :])
+            break
+        else:
+            break
+    return (*chain, Scale(shape, factor))

@@ -1,0 +1,50 @@
+"""Inline relays: replace a shared weighted sum by a path for each pair of source and target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snnconvert.convert.linear import Chain, multiply_adds
+from snnconvert.convert.network import Connection, Network
+from snnconvert.convert.simplify import simplify_chain
+
+
+def inline_relays(network: Network, *, everything: bool = False) -> Network:
+    """Return the network without the relays that cost more than they save.
+
+    Parameters
+    ----------
+    network : Network
+    everything : bool
+        Inline all of them, whatever it costs: for targets that cannot forward weighted sums.
+    """
+    for relay in network.relays:
+        incoming, outgoing = network.incoming(relay.name), network.outgoing(relay.name)
+        joined = [
+            Connection(
+                a.source, b.target, simplify_chain(a.operators + b.operators), a.delay + b.delay
+            )
+            for a in incoming
+            for b in outgoing
+        ]
+        kept_cost = _cost([c.operators for c in (*incoming, *outgoing)])
+        if not everything and _cost([c.operators for c in joined]) > kept_cost:
+            continue
+        nodes = tuple(n for n in network.nodes if n.name != relay.name)
+        kept = tuple(c for c in network.connections if relay.name not in (c.source, c.target))
+        network = replace(network, nodes=nodes, connections=(*kept, *joined))
+    return network
+
+
+def _cost(chains: list[Chain]) -> int:
+    """Return multiply-adds, counting a copy of a value as one."""
+    return sum(
+        multiply_adds(chain) + sum(_size(op.output_shape) for op in chain) for chain in chains
+    )
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size

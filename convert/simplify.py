@@ -1,0 +1,198 @@
+"""Shorten a chain of linear operators without changing its map.
+
+Scales move into the weights of a neighbouring convolution or dense layer (batch norm folding, the
+amplitudes of normalisation), routing operators merge, zero-padding enters the convolution behind
+it. Rewrites are local and repeated until none applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from snnconvert.convert.linear import (
+    Chain,
+    Convolution,
+    Dense,
+    FloatArray,
+    IntArray,
+    LinearOperator,
+    Reshape,
+    Scale,
+    Select,
+    Shape,
+    SumPool,
+    Transpose,
+)
+
+
+def simplify_chain(chain: Chain) -> Chain:
+    """Return an equal, shorter chain (equal up to rounding where weights are multiplied)."""
+    operators = list(chain)
+    position = 0
+    while position < len(operators):
+        if _is_identity(operators[position]):
+            del operators[position]
+            position = max(position - 1, 0)
+            continue
+        if position + 1 < len(operators):
+            merged = _merge(operators[position], operators[position + 1])
+            if merged is not None:
+                operators[position : position + 2] = merged
+                position = max(position - 1, 0)
+                continue
+        position += 1
+    return tuple(operators)
+
+
+def _is_identity(operator: LinearOperator) -> bool:
+    if operator.output_shape != operator.input_shape:
+        return False
+    if isinstance(operator, Reshape):
+        return True
+    if isinstance(operator, Transpose):
+        return operator.permutation == tuple(range(len(operator.permutation)))
+    if isinstance(operator, Select):
+        return all(
+            index is None or np.array_equal(index, np.arange(size))
+            for index, size in zip(operator.indices, operator.input_shape, strict=True)
+        )
+    if isinstance(operator, Scale):
+        return bool((operator.factor == 1).all())
+    return False
+
+
+def _merge(first: LinearOperator, second: LinearOperator) -> Chain | None:
+    for kinds, rule in _RULES:
+        if isinstance(first, kinds[0]) and isinstance(second, kinds[1]):
+            merged = rule(first, second)
+            if merged is not None:
+                return merged
+    return None
+
+
+def _scale_scale(first: Scale, second: Scale) -> Chain:
+    return (Scale(first.input_shape, first.factor * second.factor),)
+
+
+def _reshape_reshape(first: Reshape, second: Reshape) -> Chain:
+    return (Reshape(first.input_shape, second.shape),)
+
+
+def _transpose_transpose(first: Transpose, second: Transpose) -> Chain:
+    permutation = tuple(first.permutation[axis] for axis in second.permutation)
+    return (Transpose(first.input_shape, permutation),)
+
+
+def _select_select(first: Select, second: Select) -> Chain:
+    indices = tuple(
+        a if b is None else b if a is None else np.where(b < 0, -1, a[np.maximum(b, 0)])
+        for a, b in zip(first.indices, second.indices, strict=True)
+    )
+    return (Select(first.input_shape, indices),)
+
+
+def per_axis(factor: FloatArray, shape: Shape, axis: int) -> FloatArray | None:
+    """Return the factor as a vector along `axis` if it varies along no other axis, else None."""
+    full = np.broadcast_to(factor, shape)
+    moved = np.moveaxis(full, axis, 0).reshape(shape[axis], -1)
+    return moved[:, 0].copy() if (moved == moved[:, :1]).all() else None
+
+
+def _along(vector: FloatArray, rank: int, axis: int) -> FloatArray:
+    return vector.reshape([-1 if a == axis else 1 for a in range(rank)])
+
+
+def _scale_convolution(first: Scale, second: Convolution) -> Chain | None:
+    vector = per_axis(first.factor, first.input_shape, 0)
+    if vector is None:
+        return None
+    weight = second.weight
+    per_group = vector.reshape(second.groups, 1, -1)
+    grouped = weight.reshape(second.groups, weight.shape[0] // second.groups, *weight.shape[1:])
+    scaled = grouped * per_group.reshape(*per_group.shape, *[1] * (weight.ndim - 2))
+    return (replace(second, weight=scaled.reshape(weight.shape)),)
+
+
+def _convolution_scale(first: Convolution, second: Scale) -> Chain | None:
+    vector = per_axis(second.factor, second.input_shape, 0)
+    if vector is None:
+        return None
+    return (replace(first, weight=first.weight * _along(vector, first.weight.ndim, 0)),)
+
+
+def _scale_dense(first: Scale, second: Dense) -> Chain | None:
+    vector = per_axis(first.factor, first.input_shape, second.axis % len(second.input_shape))
+    return None if vector is None else (replace(second, weight=second.weight * vector),)
+
+
+def _dense_scale(first: Dense, second: Scale) -> Chain | None:
+    vector = per_axis(second.factor, second.input_shape, first.axis % len(first.input_shape))
+    return None if vector is None else (replace(first, weight=first.weight * vector[:, None]),)
+
+
+def _scale_later(first: Scale, second: LinearOperator) -> Chain | None:
+    """Move a scale behind wiring, towards the weights that can absorb it."""
+    if isinstance(second, SumPool):
+        vector = per_axis(first.factor, first.input_shape, 0)
+        if vector is None:
+            return None
+        factor = _along(vector, len(first.input_shape), 0)
+    else:
+        factor = second.apply(np.broadcast_to(first.factor, first.input_shape)[None])[0]
+        if isinstance(second, Select):  # positions that are zero anyway may carry any factor
+            factor = _fill_unused(second, first.factor, factor)
+    return (second, Scale(second.output_shape, np.ascontiguousarray(factor)))
+
+
+def _fill_unused(select: Select, factor: FloatArray, moved: FloatArray) -> FloatArray:
+    """Give zero-padded positions the factor of their neighbours, so that it stays uniform."""
+    nearest: list[IntArray | None] = []
+    for index in select.indices:
+        if index is None or (index >= 0).all() or not (index >= 0).any():
+            nearest.append(index)
+            continue
+        used = np.flatnonzero(index >= 0)
+        closest = used[np.abs(np.arange(len(index))[:, None] - used).argmin(axis=1)]
+        nearest.append(index[closest])
+    full = np.broadcast_to(factor, select.input_shape)[None]
+    return replace(select, indices=tuple(nearest)).apply(full)[0]
+
+
+def _select_convolution(first: Select, second: Convolution) -> Chain | None:
+    """Zero-padding along the spatial axes is the convolution's own padding."""
+    if first.indices[0] is not None:
+        return None
+    pads = []
+    for index, size in zip(first.indices[1:], first.input_shape[1:], strict=True):
+        if index is None:
+            pads.append((0, 0))
+            continue
+        used = np.flatnonzero(index >= 0)
+        if len(used) != size or not np.array_equal(index[used], np.arange(size)):
+            return None
+        if used[-1] - used[0] != size - 1:
+            return None
+        pads.append((int(used[0]), len(index) - 1 - int(used[-1])))
+    total = tuple((a + c, b + d) for (a, b), (c, d) in zip(second.pads, pads, strict=True))
+    return (replace(second, input_shape=first.input_shape, pads=total),)
+
+
+_Rule = tuple[
+    tuple[type[LinearOperator], tuple[type[LinearOperator], ...] | type[LinearOperator]],
+    Callable[..., Chain | None],
+]
+_RULES: tuple[_Rule, ...] = (
+    ((Scale, Scale), _scale_scale),
+    ((Reshape, Reshape), _reshape_reshape),
+    ((Transpose, Transpose), _transpose_transpose),
+    ((Select, Select), _select_select),
+    ((Scale, Convolution), _scale_convolution),
+    ((Convolution, Scale), _convolution_scale),
+    ((Scale, Dense), _scale_dense),
+    ((Dense, Scale), _dense_scale),
+    ((Scale, (Reshape, Transpose, Select, SumPool)), _scale_later),
+    ((Select, Convolution), _select_convolution),
+)

@@ -1,0 +1,238 @@
+"""Snap a normalised network to dyadic grids on which every sum is exact.
+
+Engines add the same weights in different orders and precisions. Where all terms are multiples of
+a power of two and no partial sum needs more bits than the number type has, every order gives the
+same result, so engines agree spike for spike and ties fall alike. The grid of each node follows
+from a bound on what can arrive in one step:
+
+- spike-fed sums of one step fit float32 (24 bits), unless that would leave weights fewer than
+  ``MINIMUM_BITS`` bits, in which case they fit float64;
+- voltages, currents of analog inputs and biases fit float64 over ``MAXIMUM_STEPS`` steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from snnconvert.convert.linear import (
+    Chain,
+    FloatArray,
+    absolute_chain,
+    apply_chain,
+    weights_of,
+    with_weights,
+)
+from snnconvert.convert.network import Connection, Input, Network, NetworkNode, Population, Readout
+
+SINGLE_BITS = 23
+"""Bits of one step's spike-fed sum: float32 holds 24; one is spare for the rounding itself."""
+
+DOUBLE_BITS = 38
+"""Bits of one step's sum in float64, below 53 by the bits of ``MAXIMUM_STEPS`` and a spare."""
+
+MAXIMUM_STEPS = 4096
+MINIMUM_BITS = 9
+INPUT_BITS = 16
+INNER_BITS = 11
+"""Bits kept in all but the last weighted operator of a chain that has several."""
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """A network as engines run it.
+
+    Attributes
+    ----------
+    network : Network
+        Unit thresholds (or integers, see ``quantize.py``), weights on grids.
+    single : frozenset of str
+        Nodes whose spike-fed sums of one step are exact in float32.
+    exact : bool
+        Whether every sum is exact for up to ``MAXIMUM_STEPS`` steps.
+    """
+
+    network: Network
+    single: frozenset[str]
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What a node sends in one step: multiples of `grid`, at most `bound` in magnitude."""
+
+    grid: float
+    bound: FloatArray
+
+
+def power_of_two_above(magnitude: float) -> float:
+    """Return the smallest power of two that is at least `magnitude` (1.0 for zero)."""
+    return 2.0 ** math.ceil(math.log2(magnitude)) if magnitude > 0 else 1.0
+
+
+def round_to_grid(x: FloatArray, grid: float) -> FloatArray:
+    """Round to the nearest multiple of a power of two (exact for float64)."""
+    return np.asarray(np.rint(np.asarray(x, np.float64) / grid) * grid)
+
+
+def snap(network: Network) -> Executable:
+    """Return the network with weights, biases, v_init and inputs rounded to exact grids.
+
+    Parameters
+    ----------
+    network : Network
+        Normalised (unit amplitudes).
+
+    Returns
+    -------
+    Executable
+        Relative change of a weight: below 2**-9 of its operator's largest, usually 2**-14.
+    """
+    values: dict[str, _Value] = {}
+    nodes: list[NetworkNode] = []
+    snapped: dict[int, Connection] = {}
+    single: set[str] = set()
+    for node in network.nodes:
+        if isinstance(node, Input):
+            grid = power_of_two_above(node.bound) * 2.0**-INPUT_BITS
+            values[node.name] = _Value(grid, np.full(node.shape, node.bound))
+            nodes.append(replace(node, grid=grid))
+            continue
+        incoming = network.incoming(node.name)
+        chains, fits, grid, bound = _snap_incoming(network, node, incoming, values)
+        snapped.update(
+            {id(c): replace(c, operators=k) for c, k in zip(incoming, chains, strict=True)}
+        )
+        if fits:
+            single.add(node.name)
+        if isinstance(node, Population):
+            values[node.name] = _Value(1.0, np.ones(node.shape))
+            node = replace(
+                node, bias=round_to_grid(node.bias, grid), v_init=round_to_grid(node.v_init, grid)
+            )
+        elif isinstance(node, Readout):
+            node = replace(node, bias=round_to_grid(node.bias, grid))
+        else:
+            values[node.name] = _Value(_relay_grid(chains, incoming, values, grid), bound)
+        nodes.append(node)
+    connections = tuple(snapped[id(c)] for c in network.connections)
+    exact = replace(network, nodes=tuple(nodes), connections=connections)
+    return Executable(exact, frozenset(single))
+
+
+def _snap_incoming(
+    network: Network,
+    node: NetworkNode,
+    incoming: tuple[Connection, ...],
+    values: dict[str, _Value],
+) -> tuple[list[Chain], bool, float, FloatArray]:
+    """Snap the chains into a node; return them, whether float32 holds them, grid and bound."""
+    spike_bound = np.zeros(node.shape)
+    total_bound = np.zeros(node.shape)
+    for connection in incoming:
+        reach = values[connection.source].bound[None]
+        bound = apply_chain(absolute_chain(connection.operators), reach)[0]
+        total_bound = total_bound + bound
+        if not isinstance(network[connection.source], Input):
+            spike_bound = spike_bound + bound
+    own = np.zeros(()) if not isinstance(node, Population | Readout) else np.abs(node.bias)
+    threshold = float(np.max(node.threshold)) if isinstance(node, Population) else 0.0
+    largest = max(float((total_bound + own).max(initial=0.0)), threshold, 2.0**-100)
+    grid = power_of_two_above(largest * 1.01) * 2.0**-DOUBLE_BITS
+    spike_grid = power_of_two_above(float(spike_bound.max(initial=0.0)) * 1.01) * 2.0**-SINGLE_BITS
+    spike_grid = max(spike_grid, grid)
+    fits = all(
+        _bits_left(c.operators, values[c.source].grid, spike_grid) >= MINIMUM_BITS
+        for c in incoming
+        if not isinstance(network[c.source], Input)
+    )
+    chains = []
+    for c in incoming:
+        analog = isinstance(network[c.source], Input)
+        target_grid = spike_grid if fits and not analog else grid
+        chains.append(_snap_chain(c.operators, values[c.source].grid, target_grid))
+    return chains, fits, grid, total_bound
+
+
+def _weighted(chain: Chain) -> list[int]:
+    return [i for i, op in enumerate(chain) if weights_of(op) is not None]
+
+
+def _inner_grid(weights: FloatArray) -> float:
+    return power_of_two_above(float(np.abs(weights).max(initial=0.0))) * 2.0**-INNER_BITS
+
+
+def _last_grid(chain: Chain, source_grid: float, target_grid: float) -> float:
+    grid = target_grid / source_grid
+    for i in _weighted(chain)[:-1]:
+        weights = weights_of(chain[i])
+        assert weights is not None
+        grid /= _inner_grid(weights)
+    return grid
+
+
+def _bits_left(chain: Chain, source_grid: float, target_grid: float) -> float:
+    """Return the bits that the largest weight of the last weighted operator keeps."""
+    weighted = _weighted(chain)
+    if not weighted:  # wiring: the source's own grid must be a multiple of the target's
+        return math.inf if source_grid >= target_grid else -math.inf
+    weights = weights_of(chain[weighted[-1]])
+    assert weights is not None
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest == 0:
+        return math.inf
+    return math.log2(largest / _last_grid(chain, source_grid, target_grid))
+
+
+def _snap_chain(chain: Chain, source_grid: float, target_grid: float) -> Chain:
+    operators = list(chain)
+    weighted = _weighted(chain)
+    last_grid = _last_grid(chain, source_grid, target_grid)
+    for i in weighted:
+        weights = weights_of(operators[i])
+        assert weights is not None
+        grid = last_grid if i == weighted[-1] else _inner_grid(weights)
+        operators[i] = with_weights(operators[i], round_to_grid(weights, grid))
+    return tuple(operators)
+
+
+def _relay_grid(
+    chains: list[Chain], incoming: tuple[Connection, ...], values: dict[str, _Value], grid: float
+) -> float:
+    """Return the coarsest power of two that all the values of a relay are multiples of."""
+    grids = []
+    for chain, connection in zip(chains, incoming, strict=True):
+        chain_grid = values[connection.source].grid
+        for operator in chain:
+            weights = weights_of(operator)
+            if weights is not None and weights.any():
+                chain_grid *= _common_power_of_two(weights)
+        grids.append(chain_grid)
+    return min(grids, default=grid)
+
+
+def _common_power_of_two(weights: FloatArray) -> float:
+    """Return the largest power of two that divides every weight."""
+    used = weights[weights != 0].astype(np.float64)
+    mantissa, exponent = np.frexp(used)
+    whole = (mantissa * 2.0**53).astype(np.int64)
+    lowest = np.array(whole & -whole, dtype=np.float64)
+    return float(np.min(lowest * 2.0 ** (exponent - 53.0)))
+
+
+def round_input(node: Input, x: FloatArray) -> FloatArray:
+    """Return samples in float64, rounded to the input's grid where it has one."""
+    x = np.asarray(x, np.float64)
+    return x if node.grid is None else round_to_grid(x, node.grid)
+
+
+__all__ = [
+    "MAXIMUM_STEPS",
+    "Executable",
+    "power_of_two_above",
+    "round_input",
+    "round_to_grid",
+    "snap",
+]
