@@ -1,0 +1,1 @@
+"""Targets: each turns a Network into its own object and runs it."""

@@ -144,7 +144,7 @@ class _State:
                 )
                 self.spikes[node.name] = spikes
                 self.counts[node.name] += spikes
-                self.sent[node.name].appendleft(spikes * np.asarray(node.amplitude, np.float64))
+                self.sent[node.name].appendleft(np.where(spikes, node.amplitude, 0.0))
             else:
                 self.sums[node.name] += current
 

@@ -429,7 +429,7 @@ class Matrix(LinearOperator):
     @property
     def multiply_adds(self) -> int:
         """One a stored weight."""
-        return int(self.matrix.nnz)
+        return len(self.matrix.data)
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Multiply the flattened samples."""

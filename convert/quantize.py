@@ -23,7 +23,7 @@ from snnconvert.convert.linear import (
     weights_of,
     with_weights,
 )
-from snnconvert.convert.network import Connection, Network, Population, Readout
+from snnconvert.convert.network import Connection, Network, NetworkNode, Population, Readout
 from snnconvert.convert.relays import inline_relays
 
 
@@ -46,7 +46,8 @@ def quantize_weights(network: Network, bits: int) -> Network:
         raise UsageError(f"weight bits must be 2 to 16, not {bits}")
     network = inline_relays(network, everything=True)
     levels = 2 ** (bits - 1) - 1
-    nodes, chains = [], {}
+    nodes: list[NetworkNode] = []
+    chains: dict[int, Chain] = {}
     for node in network.nodes:
         if not isinstance(node, Population | Readout):
             continue

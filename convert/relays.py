@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from snnconvert.convert.linear import Chain, multiply_adds
+from snnconvert.convert.linear import Chain
 from snnconvert.convert.network import Connection, Network
 from snnconvert.convert.simplify import simplify_chain
 
@@ -38,13 +39,5 @@ def inline_relays(network: Network, *, everything: bool = False) -> Network:
 
 def _cost(chains: list[Chain]) -> int:
     """Return multiply-adds, counting a copy of a value as one."""
-    return sum(
-        multiply_adds(chain) + sum(_size(op.output_shape) for op in chain) for chain in chains
-    )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
+    operators = [operator for chain in chains for operator in chain]
+    return sum(op.multiply_adds + math.prod(op.output_shape) for op in operators)

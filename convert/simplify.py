@@ -158,7 +158,7 @@ def _fill_unused(select: Select, factor: FloatArray, moved: FloatArray) -> Float
         closest = used[np.abs(np.arange(len(index))[:, None] - used).argmin(axis=1)]
         nearest.append(index[closest])
     full = np.broadcast_to(factor, select.input_shape)[None]
-    return replace(select, indices=tuple(nearest)).apply(full)[0]
+    return np.asarray(replace(select, indices=tuple(nearest)).apply(full)[0])
 
 
 def _select_convolution(first: Select, second: Convolution) -> Chain | None:

@@ -1,0 +1,1 @@
+"""The Loihi target."""

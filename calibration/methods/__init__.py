@@ -1,0 +1,1 @@
+"""Threshold methods, one a file."""
