@@ -253,7 +253,7 @@ class Dense(LinearOperator):
     @property
     def multiply_adds(self) -> int:
         """Weights times the size of the other axes."""
-        return int(self.weight.size) * _size(self.input_shape) // self.weight.shape[1]
+        return int(int(self.weight.size) * _size(self.input_shape) // self.weight.shape[1])
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Multiply along the axis."""

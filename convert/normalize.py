@@ -21,9 +21,12 @@ from snnconvert.convert.linear import (
     Scale,
     Shape,
     Transpose,
+    absolute_chain,
+    apply_chain,
+    is_routing,
 )
-from snnconvert.convert.network import Connection, Network, Population
-from snnconvert.convert.simplify import per_axis, simplify_chain
+from snnconvert.convert.network import Connection, Network, Population, Relay
+from snnconvert.convert.simplify import collapse, per_axis, simplify_chain
 
 
 def normalize(network: Network) -> Network:
@@ -38,7 +41,7 @@ def normalize(network: Network) -> Network:
     -------
     Network
         The same function: spike for spike in exact arithmetic, up to rounding of the products
-        otherwise. Relays and readouts stay in ANN units; ``Population.scale`` still converts
+        otherwise. Readouts stay in ANN units; ``Population.scale`` still converts
         rates to ANN units.
 
     References
@@ -46,7 +49,6 @@ def normalize(network: Network) -> Network:
     Rueckauer et al. 2017, "Conversion of continuous-valued deep networks to efficient
     event-driven networks for image classification", section 2.2.2.
     """
-    ones = np.float64(1.0)
     populations = [
         replace(
             p,
@@ -57,14 +59,52 @@ def normalize(network: Network) -> Network:
         )
         for p in network.populations
     ]
+    sent = _units(network)
+    ones = np.ones(())
     connections = []
     for connection in network.connections:
         source, target = network[connection.source], network[connection.target]
-        amplitude = source.amplitude if isinstance(source, Population) else ones
-        threshold = target.threshold if isinstance(target, Population) else ones
-        chain = _rescale(connection, source.shape, np.asarray(amplitude), np.asarray(threshold))
+        received = target.threshold if isinstance(target, Population) else ones
+        if isinstance(target, Relay):
+            received = sent[target.name]
+        chain = _rescale(connection, source.shape, sent[source.name], np.asarray(received))
         connections.append(replace(connection, operators=chain))
     return replace(network.replace_nodes(populations), connections=tuple(connections))
+
+
+def _units(network: Network) -> dict[str, FloatArray]:
+    """Return what one unit of each node's value is worth: amplitudes, and units for relays.
+
+    A relay that only joins copies of rates has their amplitude as its unit, so that it passes
+    whole numbers on; one behind weights has the power of two above its bound, channel by channel.
+    """
+    units: dict[str, FloatArray] = {}
+    for node in network.nodes:
+        if isinstance(node, Population):
+            units[node.name] = np.asarray(node.amplitude, np.float64)
+        elif isinstance(node, Relay):
+            units[node.name] = _relay_unit(network, node, units)
+        else:
+            units[node.name] = np.ones(())
+    return units
+
+
+def _relay_unit(network: Network, relay: Relay, units: dict[str, FloatArray]) -> FloatArray:
+    incoming = network.incoming(relay.name)
+    reaching = [
+        apply_chain(
+            absolute_chain(c.operators),
+            np.broadcast_to(units[c.source], network[c.source].shape)[None],
+        )[0]
+        for c in incoming
+    ]
+    if all(is_routing(c.operators) for c in incoming):
+        unit = np.max(reaching, axis=0)
+        return collapse(np.where(unit > 0, unit, 1.0))
+    bound = np.sum(reaching, axis=0)
+    others = tuple(range(1, bound.ndim))
+    largest = bound.max(axis=others, keepdims=True)
+    return np.asarray(2.0 ** np.ceil(np.log2(np.where(largest > 0, largest, 1.0))))
 
 
 def _rescale(

@@ -101,6 +101,15 @@ def per_axis(factor: FloatArray, shape: Shape, axis: int) -> FloatArray | None:
     return moved[:, 0].copy() if (moved == moved[:, :1]).all() else None
 
 
+def collapse(values: FloatArray) -> FloatArray:
+    """Return the values with extent 1 on every axis along which they do not vary."""
+    for axis in range(values.ndim):
+        first = np.take(values, [0], axis=axis)
+        if (values == first).all():
+            values = first
+    return np.ascontiguousarray(values)
+
+
 def _along(vector: FloatArray, rank: int, axis: int) -> FloatArray:
     return vector.reshape([-1 if a == axis else 1 for a in range(rank)])
 

@@ -13,6 +13,7 @@ from a bound on what can arrive in one step:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,15 @@ from snnconvert.convert.linear import (
     weights_of,
     with_weights,
 )
-from snnconvert.convert.network import Connection, Input, Network, NetworkNode, Population, Readout
+from snnconvert.convert.network import (
+    Connection,
+    Input,
+    Network,
+    NetworkNode,
+    Population,
+    Readout,
+    Relay,
+)
 
 SINGLE_BITS = 23
 """Bits of one step's spike-fed sum: float32 holds 24; one is spare for the rounding itself."""
@@ -92,8 +101,9 @@ def snap(network: Network) -> Executable:
     """
     values: dict[str, _Value] = {}
     nodes: list[NetworkNode] = []
-    snapped: dict[int, Connection] = {}
+    connections: dict[int, Connection] = {}
     single: set[str] = set()
+    exact = True
     for node in network.nodes:
         if isinstance(node, Input):
             grid = power_of_two_above(node.bound) * 2.0**-INPUT_BITS
@@ -101,59 +111,96 @@ def snap(network: Network) -> Executable:
             nodes.append(replace(node, grid=grid))
             continue
         incoming = network.incoming(node.name)
-        chains, fits, grid, bound = _snap_incoming(network, node, incoming, values)
-        snapped.update(
-            {id(c): replace(c, operators=k) for c, k in zip(incoming, chains, strict=True)}
-        )
-        if fits:
+        arriving = _Arriving(network, node, incoming, values)
+        chains = arriving.snapped()
+        for connection, chain in zip(incoming, chains, strict=True):
+            connections[id(connection)] = replace(connection, operators=chain)
+        if arriving.fits_single:
             single.add(node.name)
+        exact = exact and arriving.fits_double
         if isinstance(node, Population):
             values[node.name] = _Value(1.0, np.ones(node.shape))
-            node = replace(
-                node, bias=round_to_grid(node.bias, grid), v_init=round_to_grid(node.v_init, grid)
-            )
+            bias, v_init = (round_to_grid(x, arriving.grid) for x in (node.bias, node.v_init))
+            node = replace(node, bias=bias, v_init=v_init)
         elif isinstance(node, Readout):
-            node = replace(node, bias=round_to_grid(node.bias, grid))
+            node = replace(node, bias=round_to_grid(node.bias, arriving.grid))
         else:
-            values[node.name] = _Value(_relay_grid(chains, incoming, values, grid), bound)
+            values[node.name] = _Value(arriving.value_grid(chains), arriving.bound)
         nodes.append(node)
-    connections = tuple(snapped[id(c)] for c in network.connections)
-    exact = replace(network, nodes=tuple(nodes), connections=connections)
-    return Executable(exact, frozenset(single))
-
-
-def _snap_incoming(
-    network: Network,
-    node: NetworkNode,
-    incoming: tuple[Connection, ...],
-    values: dict[str, _Value],
-) -> tuple[list[Chain], bool, float, FloatArray]:
-    """Snap the chains into a node; return them, whether float32 holds them, grid and bound."""
-    spike_bound = np.zeros(node.shape)
-    total_bound = np.zeros(node.shape)
-    for connection in incoming:
-        reach = values[connection.source].bound[None]
-        bound = apply_chain(absolute_chain(connection.operators), reach)[0]
-        total_bound = total_bound + bound
-        if not isinstance(network[connection.source], Input):
-            spike_bound = spike_bound + bound
-    own = np.zeros(()) if not isinstance(node, Population | Readout) else np.abs(node.bias)
-    threshold = float(np.max(node.threshold)) if isinstance(node, Population) else 0.0
-    largest = max(float((total_bound + own).max(initial=0.0)), threshold, 2.0**-100)
-    grid = power_of_two_above(largest * 1.01) * 2.0**-DOUBLE_BITS
-    spike_grid = power_of_two_above(float(spike_bound.max(initial=0.0)) * 1.01) * 2.0**-SINGLE_BITS
-    spike_grid = max(spike_grid, grid)
-    fits = all(
-        _bits_left(c.operators, values[c.source].grid, spike_grid) >= MINIMUM_BITS
-        for c in incoming
-        if not isinstance(network[c.source], Input)
+    ordered = tuple(connections[id(c)] for c in network.connections)
+    return Executable(
+        replace(network, nodes=tuple(nodes), connections=ordered), frozenset(single), exact
     )
-    chains = []
-    for c in incoming:
-        analog = isinstance(network[c.source], Input)
-        target_grid = spike_grid if fits and not analog else grid
-        chains.append(_snap_chain(c.operators, values[c.source].grid, target_grid))
-    return chains, fits, grid, total_bound
+
+
+class _Arriving:
+    """What arrives at one node in a step: its bound, the grids that hold it, snapped chains."""
+
+    def __init__(
+        self,
+        network: Network,
+        node: NetworkNode,
+        incoming: tuple[Connection, ...],
+        values: dict[str, _Value],
+    ) -> None:
+        self.incoming, self.values = incoming, values
+        self.analog = [isinstance(network[c.source], Input) for c in incoming]
+        self.bound = np.zeros(node.shape)
+        spike_bound = np.zeros(node.shape)
+        for connection, analog in zip(incoming, self.analog, strict=True):
+            reach = values[connection.source].bound[None]
+            bound = apply_chain(absolute_chain(connection.operators), reach)[0]
+            self.bound = self.bound + bound
+            spike_bound = spike_bound if analog else spike_bound + bound
+        largest = max(float(self.bound.max(initial=0.0)), 2.0**-100)
+        if isinstance(node, Population | Readout):
+            largest = max(largest, float((self.bound + np.abs(node.bias)).max()))
+        if isinstance(node, Population):
+            largest = max(largest, float(np.max(node.threshold)))
+        self.grid = power_of_two_above(largest * 1.01) * 2.0**-DOUBLE_BITS
+        spikes = float(spike_bound.max(initial=0.0))
+        spike_grid = power_of_two_above(spikes * 1.01) * 2.0**-SINGLE_BITS
+        self.spike_grid = max(spike_grid, self.grid)
+        self.relay = isinstance(node, Relay)
+        if self.relay:
+            reached = self.value_grid(self.snapped())
+            self.fits_single, self.fits_double = reached >= spike_grid, reached >= self.grid
+        else:
+            spiking = [i for i, analog in enumerate(self.analog) if not analog]
+            self.fits_single = self._fit(spiking, self.spike_grid)
+            self.fits_double = self._fit(range(len(incoming)), self.grid)
+
+    def _fit(self, connections: Iterable[int], grid: float) -> bool:
+        sources = [self.incoming[i] for i in connections]
+        return all(
+            _bits_left(c.operators, self.values[c.source].grid, grid) >= MINIMUM_BITS
+            for c in sources
+        )
+
+    def snapped(self) -> list[Chain]:
+        """Return the chains with weights on their grids."""
+        chains = []
+        for connection, analog in zip(self.incoming, self.analog, strict=True):
+            chain, source_grid = connection.operators, self.values[connection.source].grid
+            if self.relay or not self.fits_double:
+                # What a relay's values need depends on its readers: keep it coarse.
+                chains.append(_snap_chain(chain, None))
+                continue
+            target = self.spike_grid if self.fits_single and not analog else self.grid
+            chains.append(_snap_chain(chain, _last_grid(chain, source_grid, target)))
+        return chains
+
+    def value_grid(self, chains: list[Chain]) -> float:
+        """Return the coarsest power of two that every arriving sum is a multiple of."""
+        grids = []
+        for chain, connection in zip(chains, self.incoming, strict=True):
+            grid = self.values[connection.source].grid
+            for operator in chain:
+                weights = weights_of(operator)
+                if weights is not None and weights.any():
+                    grid *= _common_power_of_two(weights)
+            grids.append(grid)
+        return min(grids, default=1.0)
 
 
 def _weighted(chain: Chain) -> list[int]:
@@ -186,31 +233,17 @@ def _bits_left(chain: Chain, source_grid: float, target_grid: float) -> float:
     return math.log2(largest / _last_grid(chain, source_grid, target_grid))
 
 
-def _snap_chain(chain: Chain, source_grid: float, target_grid: float) -> Chain:
+def _snap_chain(chain: Chain, last_grid: float | None) -> Chain:
+    """Round the weights; `last_grid` None keeps ``INNER_BITS`` in the last operator too."""
     operators = list(chain)
     weighted = _weighted(chain)
-    last_grid = _last_grid(chain, source_grid, target_grid)
     for i in weighted:
         weights = weights_of(operators[i])
         assert weights is not None
-        grid = last_grid if i == weighted[-1] else _inner_grid(weights)
+        inner = _inner_grid(weights)
+        grid = inner if last_grid is None or i != weighted[-1] else last_grid
         operators[i] = with_weights(operators[i], round_to_grid(weights, grid))
     return tuple(operators)
-
-
-def _relay_grid(
-    chains: list[Chain], incoming: tuple[Connection, ...], values: dict[str, _Value], grid: float
-) -> float:
-    """Return the coarsest power of two that all the values of a relay are multiples of."""
-    grids = []
-    for chain, connection in zip(chains, incoming, strict=True):
-        chain_grid = values[connection.source].grid
-        for operator in chain:
-            weights = weights_of(operator)
-            if weights is not None and weights.any():
-                chain_grid *= _common_power_of_two(weights)
-        grids.append(chain_grid)
-    return min(grids, default=grid)
 
 
 def _common_power_of_two(weights: FloatArray) -> float:

@@ -1,0 +1,47 @@
+"""Lower a graph to affine maps, sums, concatenations and Relu: one population each."""
+
+from __future__ import annotations
+
+from snnconvert.convert.errors import Problem, UnsupportedModelError
+from snnconvert.convert.graph import Add, Affine, Concat, Graph, GraphInput, OutputFunction, Relu
+from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
+from snnconvert.convert.passes.fold_affine import fold_affine
+from snnconvert.convert.passes.lower_clip import lower_clip
+from snnconvert.convert.passes.lower_max_pool import lower_max_pool, relu_before_max_pool
+from snnconvert.convert.passes.split_output_functions import split_output_functions
+
+LOWERED = (GraphInput, Affine, Add, Concat, Relu)
+
+
+def lower(graph: Graph) -> Graph:
+    """Return the same function out of affine maps and Relu nodes only.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If a function that only an output may have stands inside the network; all are listed.
+    """
+    graph = split_output_functions(drop_dead_nodes(graph))
+    problems = lowering_problems(graph)
+    if problems:
+        raise UnsupportedModelError(problems, model=graph.name)
+    for step in (lower_clip, relu_before_max_pool, lower_max_pool, fold_affine, drop_dead_nodes):
+        graph = step(graph)
+    assert all(isinstance(node.op, LOWERED) for node in graph.nodes)
+    return graph
+
+
+def lowering_problems(graph: Graph) -> list[Problem]:
+    """Return a problem for each output function that other nodes read."""
+    return [
+        Problem(
+            code="unsupported-operator",
+            message=f"{node.op.kind} inside the network cannot be rate-coded",
+            node=node.name,
+            place=f"node {node.name!r}, operator {node.op.kind}",
+            why="it is converted only at the end of the network, where it belongs to the readout",
+            hint=f"cut the graph before it with --outputs {graph[node.inputs[0]].tensor or ''}",
+        )
+        for node in split_output_functions(graph).nodes
+        if isinstance(node.op, OutputFunction)
+    ]

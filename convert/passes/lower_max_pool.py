@@ -1,0 +1,132 @@
+"""Write MaxPool as a tree of plain neurons: ``max(a, b) = b + relu(a - b)``.
+
+Windows are taken axis by axis (the maximum is separable), each axis as a balanced tree. Window
+positions outside the data repeat a position inside, which leaves the maximum unchanged for values
+of either sign. The tree's neurons take over the thresholds of the pooled population: then the
+staged tree is the maximum of the quantised values exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from snnconvert.convert.graph import Add, Affine, Concat, Graph, MaxPool, Node, Relu
+from snnconvert.convert.linear import Chain, IntArray, Scale, Select, Shape, is_routing
+from snnconvert.convert.simplify import simplify_chain
+
+
+def relu_before_max_pool(graph: Graph) -> Graph:
+    """Return the graph with ``relu(maxpool(x))`` rewritten as ``maxpool(relu(x))``.
+
+    Both are monotone, so they commute; the pooled values then are rates of a population.
+    """
+    swapped: dict[str, Node] = {}
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        readers = graph.consumers[node.name]
+        if isinstance(node.op, MaxPool) and node.name not in graph.outputs and len(readers) == 1:
+            (relu,) = readers
+            if isinstance(relu.op, Relu):
+                source = renamed.get(node.inputs[0], node.inputs[0])
+                shape = graph[node.inputs[0]].shape
+                nodes.append(replace(relu, inputs=(source,), shape=shape, tensor=None))
+                swapped[relu.name] = node
+                renamed[relu.name] = node.name
+                nodes.append(replace(node, inputs=(relu.name,), tensor=relu.tensor))
+                continue
+        if node.name in swapped:
+            continue
+        nodes.append(replace(node, inputs=tuple(renamed.get(i, i) for i in node.inputs)))
+    outputs = tuple(renamed.get(name, name) for name in graph.outputs)
+    return graph.with_nodes(nodes, outputs=outputs)
+
+
+def lower_max_pool(graph: Graph) -> Graph:
+    """Return the graph with every MaxPool replaced by its tree."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.op, MaxPool):
+            nodes += _Tree(graph, node, node.op).build()
+        else:
+            nodes.append(node)
+    return graph.with_nodes(nodes)
+
+
+def _is_routed(graph: Graph, name: str) -> bool:
+    """Tell whether a value only copies rates of populations, so that it has their thresholds."""
+    node = graph[name]
+    if isinstance(node.op, Relu):
+        return True
+    if isinstance(node.op, Affine):
+        copies = is_routing(node.op.operators) and node.op.bias is None
+        return copies and _is_routed(graph, node.inputs[0])
+    if isinstance(node.op, Concat | MaxPool):
+        return all(_is_routed(graph, source) for source in node.inputs)
+    return False
+
+
+class _Tree:
+    """Builds the nodes of one pooling tree."""
+
+    def __init__(self, graph: Graph, node: Node, pool: MaxPool) -> None:
+        self.node, self.pool = node, pool
+        self.source = graph[node.inputs[0]]
+        self.follows = self.source.name if _is_routed(graph, self.source.name) else None
+        self.nodes: list[Node] = []
+        self.count = 0
+
+    def build(self) -> list[Node]:
+        """Return the nodes; the last one has the pool's name and value."""
+        current = self.source
+        routing: Chain = ()
+        for axis in range(1, len(self.source.shape)):
+            taps = self._taps(current, axis)
+            selects = [Select(current.shape, self._along(current.shape, axis, t)) for t in taps]
+            values = [self._tap(current, select) for select in selects]
+            routing = simplify_chain((*routing, selects[0]))
+            while len(values) > 1:
+                pairs = [
+                    self._maximum(values[i], values[i + 1], routing)
+                    for i in range(0, len(values) - 1, 2)
+                ]
+                values = pairs + values[len(pairs) * 2 :]
+            current = values[0]
+        return [*self.nodes, replace(self.node, op=Affine(()), inputs=(current.name,))]
+
+    def _taps(self, current: Node, axis: int) -> list[IntArray]:
+        window, a = self.pool.window, axis - 1
+        extent = current.shape[axis]
+        starts = np.arange(self.node.shape[axis]) * window.strides[a] - window.pads[a][0]
+        reach = starts[:, None] + np.arange(window.size[a]) * window.dilations[a]
+        inside = (reach >= 0) & (reach < extent)
+        offsets = np.arange(window.size[a])
+        distance = (
+            np.abs(offsets[:, None] - offsets)[None] + np.where(inside, 0, extent + 9**9)[:, None]
+        )
+        nearest = distance.argmin(axis=2)  # (positions, taps): the closest tap inside the data
+        clamped = np.take_along_axis(reach, nearest, axis=1)
+        return list(dict((tuple(tap), tap) for tap in clamped.T).values())
+
+    @staticmethod
+    def _along(shape: Shape, axis: int, index: IntArray) -> tuple[IntArray | None, ...]:
+        return tuple(index if a == axis else None for a in range(len(shape)))
+
+    def _add(self, suffix: str, node: Node) -> Node:
+        self.count += 1
+        named = replace(node, name=f"{self.node.name}/{suffix}{self.count}")
+        self.nodes.append(named)
+        return named
+
+    def _tap(self, current: Node, select: Select) -> Node:
+        return self._add("tap", Node("", Affine((select,)), (current.name,), select.output_shape))
+
+    def _maximum(self, a: Node, b: Node, routing: Chain) -> Node:
+        minus = Scale(b.shape, np.full((1,) * len(b.shape), -1.0))
+        negative = self._add("negative", Node("", Affine((minus,)), (b.name,), b.shape))
+        difference = self._add("difference", Node("", Add(), (a.name, negative.name), b.shape))
+        relu = Relu(follows=self.follows, routing=routing if self.follows else ())
+        excess = self._add("max", Node("", relu, (difference.name,), b.shape))
+        return self._add("joined", Node("", Add(), (b.name, excess.name), b.shape))
