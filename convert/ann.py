@@ -1,0 +1,85 @@
+"""Run the original network in onnxruntime: the ANN that a spiking network is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.linear import FloatArray
+
+ERRORS_ONLY = 3
+
+
+class AnnSession:
+    """An ONNX model in onnxruntime, on the CPU.
+
+    Parameters
+    ----------
+    model : bytes
+        A self-contained ONNX model.
+    threads : int
+        Threads within an operator; 0 lets onnxruntime choose.
+
+    Raises
+    ------
+    ModelFileError
+        If onnxruntime does not load the model.
+    """
+
+    def __init__(self, model: bytes, *, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            raise ModelFileError(
+                "onnxruntime does not load the model", why=str(error).splitlines()[0]
+            ) from error
+        self.inputs = {i.name: i for i in self._session.get_inputs()}
+        self.output_names = tuple(o.name for o in self._session.get_outputs())
+        extents = [i.shape[0] for i in self.inputs.values() if i.shape]
+        self.batch: int | None = next((e for e in extents if isinstance(e, int)), None)
+
+    def run(
+        self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 64
+    ) -> dict[str, FloatArray]:
+        """Return every output for all samples.
+
+        Parameters
+        ----------
+        samples : dict of (N, *shape) arrays
+        batch_size : int
+            Used where the model's batch is free.
+
+        Returns
+        -------
+        dict of (N, *shape) arrays
+        """
+        parts = list(self._batches(samples, self.batch or batch_size))
+        return {
+            name: np.concatenate([part[i] for part in parts])
+            for i, name in enumerate(self.output_names)
+        }
+
+    def _batches(
+        self, samples: Mapping[str, npt.NDArray[Any]], size: int
+    ) -> Iterator[list[npt.NDArray[Any]]]:
+        count = len(next(iter(samples.values())))
+        for start in range(0, count, size):
+            feeds = {}
+            for name, info in self.inputs.items():
+                rows = np.asarray(samples[name][start : start + size])
+                rows = rows.astype(np.float64 if "double" in info.type else np.float32)
+                missing = size - len(rows) if self.batch else 0
+                feeds[name] = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+            got = self._session.run(None, feeds)
+            yield [array[: min(size, count - start)] for array in got]

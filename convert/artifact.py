@@ -1,0 +1,206 @@
+"""Save and load a spiking model: one zip file, JSON and plain arrays, no pickle.
+
+``manifest.json`` holds the network, the preprocessing, the calibration and the provenance;
+``arrays/N.npy`` the arrays it refers to; ``model.onnx`` the original network. The manifest carries
+a format version: a newer one than ours is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from snnconvert.convert.errors import ArtifactError, OutputError
+from snnconvert.convert.linear import (
+    Convolution,
+    Dense,
+    Matrix,
+    ReduceSum,
+    Reshape,
+    Scale,
+    Select,
+    SumPool,
+    Transpose,
+    Window,
+)
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
+
+FORMAT = 1
+MANIFEST, MODEL = "manifest.json", "model.onnx"
+SIZE_LIMIT = 4 << 30
+
+_TYPES: dict[str, Callable[..., Any]] = {
+    kind.__name__: kind
+    for kind in (
+        Connection,
+        Convolution,
+        Dense,
+        Input,
+        Matrix,
+        Network,
+        Population,
+        Readout,
+        ReduceSum,
+        Relay,
+        Reshape,
+        Scale,
+        Select,
+        SumPool,
+        Transpose,
+        Window,
+    )
+}
+
+
+def write_artifact(path: str | os.PathLike[str], content: Mapping[str, Any], model: bytes) -> None:
+    """Write a .snn file; an existing one is replaced only when all of it is written.
+
+    Parameters
+    ----------
+    path : path
+    content : dict
+        Dataclasses of the network, arrays, numbers, strings, lists, dictionaries.
+    model : bytes
+        The original ONNX model.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    arrays: list[np.ndarray[Any, Any]] = []
+    manifest = {"format": FORMAT, "content": _encode(dict(content), arrays)}
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OutputError(f"cannot write {target}", why=str(error)) from error
+    temporary = Path(name)
+    try:
+        with (
+            os.fdopen(handle, "wb") as stream,
+            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            archive.writestr(MANIFEST, json.dumps(manifest, allow_nan=False))
+            archive.writestr(MODEL, model)
+            for i, array in enumerate(arrays):
+                buffer = io.BytesIO()
+                np.save(buffer, array, allow_pickle=False)
+                archive.writestr(f"arrays/{i}.npy", buffer.getvalue())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}", why=str(error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_artifact(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
+    """Read a .snn file.
+
+    Returns
+    -------
+    content : dict
+        As given to :func:`write_artifact` (lists come back as tuples).
+    model : bytes
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing, damaged, of another kind, or of a newer format.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ArtifactError(f"no such file: {file}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > SIZE_LIMIT:
+                raise ArtifactError(f"{file} claims to unpack to more than {SIZE_LIMIT} bytes")
+            manifest = json.loads(archive.read(MANIFEST))
+            _check_format(file, manifest)
+            content = _decode(manifest["content"], lambda i: _read_array(archive, i))
+            return dict(content), archive.read(MODEL)
+    except ArtifactError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError) as error:
+        raise ArtifactError(
+            f"{file} is not a readable .snn file",
+            why=f"{type(error).__name__}: {error}",
+            hint="write it again with snnconvert MODEL.onnx",
+        ) from error
+
+
+def _check_format(file: Path, manifest: Any) -> None:
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int):
+        raise ArtifactError(f"{file} is not a .snn file: its manifest has no format version")
+    if version > FORMAT:
+        raise ArtifactError(
+            f"{file} has format {version}, this version of snnconvert reads up to {FORMAT}",
+            hint="install a newer snnconvert",
+        )
+
+
+def _read_array(archive: zipfile.ZipFile, index: int) -> np.ndarray[Any, Any]:
+    with archive.open(f"arrays/{int(index)}.npy") as stream:
+        array: np.ndarray[Any, Any] = np.load(io.BytesIO(stream.read()), allow_pickle=False)
+    return array
+
+
+def _encode(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, np.generic):
+        return _encode(value.item(), arrays)
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if isinstance(value, sp.csr_array):
+        parts = [np.asarray(a) for a in (value.data, value.indices, value.indptr)]
+        return {"csr": [_encode(p, arrays) for p in parts], "shape": list(value.shape)}
+    if isinstance(value, Mapping):
+        return {"dict": [[str(k), _encode(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_encode(v, arrays) for v in value]
+    if is_dataclass(value) and type(value).__name__ in _TYPES:
+        stored = {f.name: _encode(getattr(value, f.name), arrays) for f in fields(value)}
+        return {"type": type(value).__name__, "fields": stored}
+    raise TypeError(f"a {type(value).__name__} cannot be stored in a .snn file")
+
+
+def _decode(value: Any, read: Callable[[int], np.ndarray[Any, Any]]) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(v, read) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return read(value["array"])
+    if "float" in value:
+        return float(value["float"])
+    if "csr" in value:
+        data, indices, indptr = (_decode(v, read) for v in value["csr"])
+        return sp.csr_array((data, indices, indptr), shape=tuple(value["shape"]))
+    if "dict" in value:
+        return {k: _decode(v, read) for k, v in value["dict"]}
+    kind = _TYPES.get(value.get("type", ""))
+    if kind is None:
+        raise ArtifactError(f"unknown kind of object in a .snn file: {value.get('type')!r}")
+    return kind(**{k: _decode(v, read) for k, v in value["fields"].items()})

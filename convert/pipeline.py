@@ -1,0 +1,395 @@
+"""The whole path as one call: ONNX in, calibrated spiking network out, evaluation on a target."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from snnconvert.backends.base import Backend, get_backend
+from snnconvert.calibration.activations import Observed, observe
+from snnconvert.calibration.data import SampleSource, load_rows, open_samples
+from snnconvert.calibration.hard_reset import correct_hard_reset
+from snnconvert.calibration.methods import get_method
+from snnconvert.calibration.preprocessing import Preprocessing
+from snnconvert.calibration.schedules import apply_schedule
+from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.build_network import build_network
+from snnconvert.convert.errors import (
+    DataError,
+    Problem,
+    SnnConvertError,
+    UnsupportedModelError,
+    UsageError,
+    did_you_mean,
+)
+from snnconvert.convert.graph import Graph, apply_output_function
+from snnconvert.convert.linear import FloatArray, Shape
+from snnconvert.convert.lower import lower, lowering_problems
+from snnconvert.convert.network import Network, Reset
+from snnconvert.convert.neurons import get_neuron_model
+from snnconvert.convert.onnx_import import Imported, check_onnx, import_onnx
+from snnconvert.convert.passes.count_readout import count_readout
+from snnconvert.convert.spiking_model import SpikingModel
+
+if TYPE_CHECKING:
+    from snnconvert.reports.evaluation import Evaluation
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+
+DEFAULT_TIMESTEPS = 64
+SYNTHETIC_ROWS = 128
+VERIFIED_ROWS = 4
+IMPORT_TOLERANCE = 1e-3
+CORRECTION_ROWS = 128
+READOUTS = ("membrane", "count")
+
+
+def convert_model(
+    model: Any,
+    calibration_data: Any = None,
+    *,
+    target: str = "cpu",
+    method: str = "auto",
+    timesteps: int = DEFAULT_TIMESTEPS,
+    percentile: float | None = None,
+    per_channel: bool = True,
+    neuron: str = "if",
+    reset: Reset | None = None,
+    schedule: str | int = "none",
+    readout: str = "membrane",
+    weight_bits: int | None = None,
+    scale: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    calibration_rows: int | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> SpikingModel:
+    """Convert a trained ONNX network into a calibrated spiking network.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+        A feed-forward network of ReLU units, float or dequantised weights.
+    calibration_data : array, dict, path, iterable of batches or data reader, optional
+        Raw training samples, (N, *shape). Default: ``<model>.calibration.npz`` beside the model,
+        else seeded synthetic samples with a warning.
+    target : str
+        Registered backend to calibrate for: "reference", "cpu", "nengo", "loihi".
+    method : str
+        Threshold method: "auto", "mse", "percentile", "max".
+    timesteps : int
+        The design T: thresholds are chosen for runs of this length.
+    percentile : float, optional
+        In (0, 100]; with method "percentile" only (default 99.9).
+    per_channel : bool
+        One threshold a channel, or one a layer.
+    neuron : str
+        Neuron model: "if".
+    reset : {"subtract", "zero"}, optional
+        Default: the target's own.
+    schedule : {"none", "full"} or int
+        "full" staggers the layers by T steps: exactly the network quantised to T+1 levels. An
+        integer staggers them by that many steps.
+    readout : {"membrane", "count"}
+        Outputs from an integrator, or from the spikes of an output population.
+    weight_bits : int, optional
+        Round weights to signed integers of that many bits.
+    scale, mean, std : float, sequence of float, optional
+        Preprocessing ``(x * scale - mean) / std`` along the channel axis.
+    input_shapes : dict of shapes, optional
+        Shape without batch of inputs that the file leaves open.
+    inputs, outputs : sequence of str, optional
+        Tensors at which the graph is cut.
+    calibration_rows : int, optional
+        Use only the first rows.
+    batch_size : int
+        Rows per onnxruntime call; does not change the result.
+    seed : int
+        Of synthetic samples.
+    strict : bool
+        Refuse what is otherwise a warning.
+    progress : callable, optional
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    SpikingModel
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read.
+    UnsupportedModelError
+        If the network cannot be converted for the target; lists every reason.
+    UsageError, DataError, CalibrationError
+        If an option or the data cannot be used.
+
+    Examples
+    --------
+    >>> import snnconvert
+    >>> model = snnconvert.models.shipped_model_path("fashion_cnn")
+    >>> snn = snnconvert.convert_model(model, timesteps=16)
+    >>> snn.network.neurons > 1000
+    True
+    """
+    started = time.perf_counter()
+    stage = _Stages(progress)
+    backend = get_backend(target)
+    reset = _reset(backend, reset)
+    _check_options(timesteps, readout, neuron)
+    calibrator = get_method(
+        method, timesteps=timesteps, percentile=percentile, per_channel=per_channel, reset=reset
+    )
+    preprocessing = Preprocessing(
+        scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
+    )
+    imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
+    assert imported.graph is not None
+    graph = _lowered(imported.graph, readout)
+
+    def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
+        network = build_network(
+            graph, scales, reset=reset, v_init=_v_init(reset), input_bounds=bounds
+        )
+        return replace(network, weight_bits=weight_bits)
+
+    _refuse(_target_problems(backend, build(_unit_scales(graph), {}), schedule, timesteps))
+    shapes = {node.name: node.shape for node in graph.inputs}
+    data, warnings = _calibration_data(imported, calibration_data, shapes, seed)
+    source = open_samples(
+        data, shapes, preprocessing=preprocessing, batch_size=batch_size, limit=calibration_rows
+    )
+    if warnings and strict:
+        raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
+    import_error = verify_import(graph, imported.model_bytes, source)
+    observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
+    network = build(calibrator.scales(observed), observed.inputs)
+    corrections: dict[str, Any] = {}
+    if reset == "zero" and method == "auto":
+        network, corrections = correct_hard_reset(
+            network, graph, source.rows(CORRECTION_ROWS), timesteps, progress=stage("correction")
+        )
+    network, schedule_notes = apply_schedule(network, schedule, timesteps)
+    _refuse(backend.check(network))
+    return SpikingModel(
+        network=network,
+        model_bytes=imported.model_bytes,
+        preprocessing=preprocessing,
+        input_shapes=shapes,
+        target=target,
+        timesteps=timesteps,
+        readout=readout,
+        schedule=str(schedule),
+        calibration=_calibration_record(calibrator, observed, source, corrections),
+        provenance=_provenance(imported, import_error, time.perf_counter() - started),
+        warnings=(*warnings, *observed.warnings, *schedule_notes),
+        notes=(*imported.graph.notes, *source.notes),
+    )
+
+
+class _Stages:
+    """Names the stages of a progress callback."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+
+    def __call__(self, name: str) -> Callable[[int, int | None], None] | None:
+        progress = self.progress
+        if progress is None:
+            return None
+        return lambda done, total: progress(name, done, total)
+
+
+def _check_options(timesteps: int, readout: str, neuron: str) -> None:
+    if timesteps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+    if readout not in READOUTS:
+        raise UsageError(f"unknown readout {readout!r}", hint=did_you_mean(readout, READOUTS))
+    get_neuron_model(neuron)
+
+
+def _reset(backend: Backend, reset: Reset | None) -> Reset:
+    if reset is None:
+        return backend.default_reset
+    if reset not in ("subtract", "zero"):
+        raise UsageError(f"unknown reset {reset!r}", hint="known: subtract, zero")
+    return reset
+
+
+def _v_init(reset: Reset) -> float:
+    """Half a threshold turns floor into round; a neuron reset to zero starts as it resets."""
+    return 0.5 if reset == "subtract" else 0.0
+
+
+def _unit_scales(graph: Graph) -> dict[str, FloatArray]:
+    return {node.name: np.ones((1,) * len(node.shape)) for node in graph.activations}
+
+
+def _target_problems(
+    backend: Backend, network: Network, schedule: str | int, timesteps: int
+) -> list[Problem]:
+    return backend.check(apply_schedule(network, schedule, timesteps)[0])
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise UnsupportedModelError(problems)
+
+
+def _lowered(graph: Graph, readout: str) -> Graph:
+    lowered = lower(graph)
+    return count_readout(lowered) if readout == "count" else lowered
+
+
+def lowered_graph(model: bytes, input_shapes: Mapping[str, Shape], readout: str) -> Graph:
+    """Return the lowered graph of a model that was imported before."""
+    graph = import_onnx(model, input_shapes=input_shapes).graph
+    assert graph is not None
+    return _lowered(graph, readout)
+
+
+def _calibration_data(
+    imported: Imported, data: Any, shapes: Mapping[str, Shape], seed: int
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the data given, or found beside the model, or synthetic samples and a warning."""
+    if data is not None:
+        return data, ()
+    beside = companion(imported.path, "calibration")
+    if beside is not None:
+        return beside, ()
+    rng = np.random.default_rng(seed)
+    synthetic = {
+        name: rng.random((SYNTHETIC_ROWS, *shape), np.float32) for name, shape in shapes.items()
+    }
+    return synthetic, (
+        "no calibration data: thresholds come from seeded random samples in [0, 1) and say "
+        "little about real inputs; give real training samples with --calibration",
+    )
+
+
+def companion(path: str | None, kind: str) -> Path | None:
+    """Return ``<model>.<kind>.npz`` beside a model file, if there is one."""
+    if path is None:
+        return None
+    file = Path(path)
+    found = file.with_name(f"{file.stem}.{kind}.npz")
+    return found if found.is_file() else None
+
+
+def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
+    """Compare our lowered graph with onnxruntime on a few calibration rows.
+
+    Returns
+    -------
+    float
+        Largest difference relative to the largest output.
+
+    Raises
+    ------
+    SnnConvertError
+        If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
+        in silence.
+    """
+    rows = source.rows(VERIFIED_ROWS)
+    expected = AnnSession(model, threads=1).run(rows)
+    ours = graph.evaluate(rows, dtype=np.float64)
+    worst = 0.0
+    for name, label, functions in zip(
+        graph.outputs, graph.output_names, graph.output_functions, strict=True
+    ):
+        value = ours[name]
+        for function in functions:
+            value = apply_output_function(function, value)
+        reference = expected[label].reshape(value.shape)
+        error = float(np.abs(value - reference).max() / max(np.abs(reference).max(), 1e-30))
+        worst = max(worst, error)
+    if worst > IMPORT_TOLERANCE:
+        raise SnnConvertError(
+            f"the imported graph differs from onnxruntime by {worst:.2g} of the largest output",
+            why="an operator is read differently from what onnxruntime computes",
+            hint="please report the model; nothing was converted",
+        )
+    return worst
+
+
+def _calibration_record(
+    calibrator: Any, observed: Observed, source: SampleSource, corrections: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "method": calibrator.name,
+        "config": calibrator.to_json(),
+        "rows": observed.rows,
+        "data": source.description,
+        "data_sha256": observed.data_hash,
+        "layers": {name: layer.to_json() for name, layer in observed.layers.items()},
+        **corrections,
+    }
+
+
+def _provenance(imported: Imported, import_error: float, seconds: float) -> dict[str, Any]:
+    return {
+        "model": imported.path or "(bytes)",
+        "model_sha256": hashlib.sha256(imported.model_bytes).hexdigest(),
+        "opset": imported.opset,
+        "onnx_nodes": imported.node_count,
+        "import_error": import_error,
+        "conversion_seconds": seconds,
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in ("snnconvert", "numpy", "onnx", "onnxruntime")},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def check_model(
+    model: Any,
+    *,
+    target: str = "cpu",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> tuple[Problem, ...]:
+    """Return every reason why a model cannot be converted for a target; empty when it can.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+    target : str
+    input_shapes, inputs, outputs
+        As for :func:`convert_model`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read at all. An unsupported model never raises.
+    """
+    backend = get_backend(target)
+    imported = check_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
+    problems = list(imported.problems)
+    if imported.graph is not None:
+        problems += lowering_problems(imported.graph)
+    if problems or imported.graph is None:
+        return tuple(problems)
+    graph = lower(imported.graph)
+    reset = backend.default_reset
+    network = build_network(graph, _unit_scales(graph), reset=reset, v_init=_v_init(reset))
+    return tuple(backend.check(network))

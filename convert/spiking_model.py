@@ -1,0 +1,194 @@
+"""SpikingModel: the spiking network with everything needed to run, compare and explain it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.artifact import read_artifact, write_artifact
+from snnconvert.convert.errors import ArtifactError
+from snnconvert.convert.graph import Graph
+from snnconvert.convert.linear import FloatArray, Shape
+from snnconvert.convert.network import Network
+from snnconvert.convert.normalize import normalize
+
+if TYPE_CHECKING:
+    from snnconvert.calibration.preprocessing import Preprocessing
+    from snnconvert.reports.evaluation import Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingModel:
+    """What :func:`snnconvert.convert_model` returns and .snn files hold.
+
+    Attributes
+    ----------
+    network : Network
+        In ANN units.
+    model_bytes : bytes
+        The original ONNX model, cut where that was asked for.
+    preprocessing : Preprocessing
+        Applied to every sample before the network.
+    input_shapes : dict of tuple of int
+        Shape of each input without batch, by name.
+    target : str
+        The target that it was calibrated for.
+    timesteps : int
+        The design T.
+    readout : {"membrane", "count"}
+    schedule : str
+        "none", "full", or the hold-off in steps.
+    calibration : dict
+        Configuration and statistics, ready for JSON.
+    provenance : dict
+        Hashes and versions, ready for JSON.
+    warnings : tuple of str
+        What the user should know; repeated in the report.
+    notes : tuple of str
+        What was detected and done on the way.
+    """
+
+    network: Network
+    model_bytes: bytes
+    preprocessing: Preprocessing
+    input_shapes: dict[str, Shape]
+    target: str
+    timesteps: int
+    readout: str
+    schedule: str
+    calibration: dict[str, Any]
+    provenance: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The lowered graph of the original network."""
+        from snnconvert.convert.pipeline import lowered_graph
+
+        return lowered_graph(self.model_bytes, self.input_shapes, self.readout)
+
+    @cached_property
+    def ann(self) -> AnnSession:
+        """The original network in onnxruntime."""
+        return AnnSession(self.model_bytes)
+
+    def normalize(self) -> SpikingModel:
+        """Return the model with unit thresholds and amplitudes (data-based normalisation)."""
+        return replace(self, network=normalize(self.network))
+
+    def ann_logits(self, samples: Mapping[str, npt.NDArray[Any]]) -> FloatArray:
+        """Return the ANN's first output for preprocessed samples, (N, *shape).
+
+        Where the network ends in ArgMax, the values in front of it.
+        """
+        functions = self.graph.output_functions[0]
+        if any(f.kind == "ArgMax" for f in functions):
+            return self.graph.evaluate(samples)[self.graph.outputs[0]]
+        return self.ann.run(samples)[self.ann.output_names[0]]
+
+    def activations(
+        self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 16
+    ) -> Iterator[tuple[str, FloatArray]]:
+        """Yield (population, ANN activation (N, *shape)) for preprocessed samples."""
+        named = {p.name: p.tensor for p in self.network.populations if p.tensor is not None}
+        count = len(next(iter(samples.values())))
+        parts: list[dict[str, FloatArray]] = []
+        for start in range(0, count, batch_size):
+            rows = {k: v[start : start + batch_size] for k, v in samples.items()}
+            parts.append(self.graph.evaluate(rows, list(dict.fromkeys(named.values()))))
+        for name, tensor in named.items():
+            yield name, np.concatenate([part[tensor] for part in parts])
+
+    def evaluate(
+        self,
+        x: Any,
+        y: npt.NDArray[Any] | None = None,
+        *,
+        timesteps: int | None = None,
+        target: str | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[str, int, int | None], None] | None = None,
+        **options: Any,
+    ) -> Evaluation:
+        """Run the network on its target and compare it with its ANN.
+
+        Parameters
+        ----------
+        x : array, dict, path, iterable of batches or data reader
+            Raw samples; the preprocessing is applied here.
+        y : (N,) int array, optional
+            Labels; without them agreement with the ANN is reported.
+        timesteps : int, optional
+            Window length; default: the design T.
+        target : str, optional
+            Default: the target that it was calibrated for.
+        batch_size : int, optional
+            Samples simulated at once.
+        progress : callable, optional
+            Called with (stage, done, total).
+        **options
+            Passed on to the backend's ``emit``.
+
+        Returns
+        -------
+        Evaluation
+        """
+        from snnconvert.convert.pipeline import evaluate_model
+
+        return evaluate_model(
+            self,
+            x,
+            y,
+            timesteps=timesteps,
+            target=target,
+            batch_size=batch_size,
+            progress=progress,
+            **options,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one .snn file, without pickle.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model_bytes"}
+        content["preprocessing"] = self.preprocessing.to_json()
+        write_artifact(path, content, self.model_bytes)
+
+
+def load(path: str | os.PathLike[str]) -> SpikingModel:
+    """Read a .snn file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    SpikingModel
+        Simulates identically to the one that was saved.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing, damaged, or of a newer format.
+    """
+    from snnconvert.calibration.preprocessing import Preprocessing
+
+    content, model = read_artifact(path)
+    try:
+        content["preprocessing"] = Preprocessing.from_json(content["preprocessing"])
+        return SpikingModel(model_bytes=model, **content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} lacks a part of a spiking model", why=str(error)) from error
