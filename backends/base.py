@@ -15,7 +15,13 @@ from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.convert.errors import DataError, Problem, UsageError, did_you_mean
+from snnconvert.convert.errors import (
+    DataError,
+    MissingExtraError,
+    Problem,
+    UsageError,
+    did_you_mean,
+)
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Readout, Reset
 from snnconvert.convert.normalize import normalize
@@ -163,6 +169,20 @@ def get_backend(name: str) -> Backend:
     backend = points[name].load()()
     assert isinstance(backend, Backend)
     return backend
+
+
+def describe_backends() -> list[dict[str, str]]:
+    """Return name, summary and state ("ready" or what is missing) of every backend."""
+    rows = []
+    for name in backend_names():
+        try:
+            summary, state = get_backend(name).capabilities.summary, "ready"
+        except MissingExtraError as error:
+            summary, state = error.message, error.hint
+        except ImportError as error:
+            summary, state = "cannot be loaded", str(error)
+        rows.append({"name": name, "summary": summary, "state": state})
+    return rows
 
 
 def network_of(model: Any) -> Network:

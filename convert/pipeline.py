@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,7 @@ import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
-from snnconvert.calibration.data import SampleSource, load_rows, open_samples
+from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.methods import get_method
 from snnconvert.calibration.preprocessing import Preprocessing
@@ -40,7 +40,7 @@ from snnconvert.convert.passes.count_readout import count_readout
 from snnconvert.convert.spiking_model import SpikingModel
 
 if TYPE_CHECKING:
-    from snnconvert.reports.evaluation import Evaluation
+    pass
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 
@@ -181,7 +181,11 @@ def convert_model(
     corrections: dict[str, Any] = {}
     if reset == "zero" and method == "auto":
         network, corrections = correct_hard_reset(
-            network, graph, source.rows(CORRECTION_ROWS), timesteps, progress=stage("correction")
+            network,
+            graph,
+            first_rows(source, CORRECTION_ROWS),
+            timesteps,
+            progress=stage("correction"),
         )
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
@@ -290,6 +294,19 @@ def companion(path: str | None, kind: str) -> Path | None:
     return found if found.is_file() else None
 
 
+def first_rows(source: SampleSource, count: int) -> Rows:
+    """Return at most `count` rows of a source, by input name."""
+    parts: list[Rows] = []
+    found = 0
+    for batch in source:
+        rows = {name: array[: count - found] for name, array in batch.items()}
+        parts.append(rows)
+        found += len(next(iter(rows.values())))
+        if found >= count:
+            break
+    return {name: np.concatenate([part[name] for part in parts]) for name in source.inputs}
+
+
 def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
     """Compare our lowered graph with onnxruntime on a few calibration rows.
 
@@ -304,7 +321,7 @@ def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
         If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
         in silence.
     """
-    rows = source.rows(VERIFIED_ROWS)
+    rows = first_rows(source, VERIFIED_ROWS)
     expected = AnnSession(model, threads=1).run(rows)
     ours = graph.evaluate(rows, dtype=np.float64)
     worst = 0.0
@@ -393,3 +410,58 @@ def check_model(
     reset = backend.default_reset
     network = build_network(graph, _unit_scales(graph), reset=reset, v_init=_v_init(reset))
     return tuple(backend.check(network))
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationRows:
+    """Raw rows to evaluate and, where they are known apart from the rows, labels."""
+
+    x: Any
+    y: Any = None
+
+
+HELD_OUT_SHARE = 5
+
+
+def convert_for_report(
+    path: Path, calibration: Any, evaluation: Any, *, progress: Progress | None, **options: Any
+) -> tuple[SpikingModel, EvaluationRows]:
+    """Convert a model and find rows to evaluate it on.
+
+    The rows are those given, else ``<model>.eval.npz`` beside the model, else every fifth
+    calibration row, which then is kept out of the thresholds.
+
+    Parameters
+    ----------
+    path : Path
+    calibration, evaluation : data or None
+    progress : callable, optional
+    **options
+        As for :func:`convert_model`.
+    """
+    rows = evaluation if evaluation is not None else companion(str(path), "eval")
+    if rows is not None:
+        return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
+    keys = ("input_shapes", "inputs", "outputs")
+    imported = import_onnx(path, **{key: options.get(key) for key in keys})
+    assert imported.graph is not None
+    shapes = {node.name: node.shape for node in imported.graph.inputs}
+    data, warnings = _calibration_data(imported, calibration, shapes, options.get("seed", 0))
+    if warnings and options.get("strict"):
+        raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
+    x, y = load_rows(data, shapes, what="calibration")
+    held_out = np.arange(len(next(iter(x.values())))) % HELD_OUT_SHARE == HELD_OUT_SHARE - 1
+    if not held_out.any():
+        raise DataError(
+            f"{len(held_out)} calibration rows are too few to keep some for the evaluation",
+            hint=f"give --eval, or at least {HELD_OUT_SHARE} calibration rows",
+        )
+    kept = {name: array[~held_out] for name, array in x.items()}
+    snn = convert_model(path, kept, progress=progress, **options)
+    note = (
+        f"no evaluation rows: evaluated on {int(held_out.sum())} of {len(held_out)} calibration "
+        "rows that were kept out of the thresholds"
+    )
+    snn = replace(snn, warnings=(*snn.warnings, *warnings, note))
+    tested = {name: array[held_out] for name, array in x.items()}
+    return snn, EvaluationRows(tested, None if y is None else y[held_out])

@@ -1,0 +1,451 @@
+"""The command line: arguments, printing, exit codes.
+
+``snnconvert MODEL ...`` converts; ``check``, ``run`` and ``targets`` are verbs. The first argument
+decides which, before anything is parsed. Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnconvert.convert.errors import SnnConvertError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from snnconvert.convert.spiking_model import SpikingModel
+    from snnconvert.reports.evaluation import Evaluation
+
+ACCURACY_MISSED, INTERRUPTED = 4, 130
+
+HELP = """Usage: snnconvert MODEL [OPTIONS]          convert, evaluate and report
+       snnconvert check MODEL [OPTIONS]    say whether and why a model cannot be converted
+       snnconvert run NETWORK.snn [OPTIONS]  evaluate a converted network
+       snnconvert targets                  list the targets
+
+Converts a trained ONNX network into a rate-coded spiking network, runs it on a target and
+reports its accuracy against timesteps, operations and energy.
+
+MODEL is an .onnx file, or the name of a model that the package ships (fashion_cnn).
+
+  snnconvert model.onnx --target loihi --calibration train.npz --eval test.npz
+
+Options of each verb: snnconvert MODEL --help, snnconvert check --help, snnconvert run --help
+  --version    print the version
+  --help       print this text
+
+Exit status: 0 done, 1 failed, 2 usage or unreadable input, 3 the model cannot be converted for
+the target, 4 accuracy goal missed, 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: ``sys.argv[1:]``.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in argv
+    if not argv or argv[0] in ("--help", "-h"):
+        click.echo(HELP, nl=False)
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from snnconvert import __version__
+
+        click.echo(f"snnconvert {__version__}")
+        return 0
+    command, rest = (VERBS[argv[0]], argv[1:]) if argv[0] in VERBS else (convert, argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(command.main(rest, prog_name=_program(argv), standalone_mode=False) or 0)
+    except SnnConvertError as error:
+        _report_error(error, as_json)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        _report_error(UsageError(error.format_message()), as_json)
+        return UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing was written", err=True)
+        return INTERRUPTED
+
+
+def _program(argv: list[str]) -> str:
+    return f"snnconvert {argv[0]}" if argv[0] in VERBS else "snnconvert"
+
+
+def _report_error(error: SnnConvertError, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"error": error.to_json()}, indent=2))
+    click.echo(error.render(), err=True)
+
+
+class _Progress:
+    """Progress bars on stderr; silent where stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Callable[[str, int, int | None], None] | None:
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bars.start()
+        return self._advance
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _advance(self, stage: str, done: int, total: int | None) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+class _Numbers(click.ParamType):
+    """Comma-separated numbers."""
+
+    name = "a,b,c"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Parse the numbers."""
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a comma-separated list of numbers", param, ctx)
+
+
+class _Names(click.ParamType):
+    """Comma-separated names."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """Split the names."""
+        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+class _Shape(click.ParamType):
+    """``3,32,32`` or ``name:3,32,32``."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str | None, tuple[int, ...]]:
+        """Parse an optional input name and the extents."""
+        name, colon, extents = str(value).rpartition(":")
+        try:
+            shape = tuple(int(part) for part in extents.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a shape like 3,32,32 or image:3,32,32", param, ctx)
+        return (name if colon else None), shape
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_MODEL_OPTIONS = _options(
+    click.option("--target", default="cpu", show_default=True, help="Target (snnconvert targets)."),
+    click.option(
+        "--input-shape",
+        "input_shape",
+        type=_Shape(),
+        multiple=True,
+        help="Shape of an input without batch: 3,32,32 or image:3,32,32.",
+    ),
+    click.option("--inputs", type=_Names(), help="Cut the graph: tensors that become inputs."),
+    click.option("--outputs", type=_Names(), help="Cut the graph: tensors that become outputs."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout."),
+)
+
+_RUN_OPTIONS = _options(
+    click.option("--eval", "evaluation", metavar="E.npz", help="Rows x and labels y to evaluate."),
+    click.option("--num-samples", type=int, metavar="N", help="Evaluate the first N rows."),
+    click.option("--batch-size", type=int, metavar="N", help="Samples simulated at once."),
+    click.option(
+        "--input",
+        "input_kind",
+        type=click.Choice(["auto", "neurons", "host"]),
+        help="Loihi: analog values drive neurons on the chip, or the host computes the first "
+        "layer's current.",
+    ),
+    click.option("--output", metavar="DIR", help="Folder for the report."),
+    click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
+    click.option("--min-accuracy", type=float, metavar="A", help="Exit 4 below this accuracy."),
+)
+
+
+@click.command(name="snnconvert", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model")
+@_MODEL_OPTIONS
+@click.option("--calibration", metavar="C.npz", help="Training rows for the thresholds.")
+@click.option("--timesteps", "-T", type=int, default=64, show_default=True, help="Design T.")
+@click.option("--method", default="auto", show_default=True, help="auto, mse, percentile, max.")
+@click.option("--percentile", type=float, metavar="P", help="Means --method percentile.")
+@click.option("--per-layer", is_flag=True, help="One threshold a layer, not a channel.")
+@click.option("--neuron", default="if", show_default=True, help="Neuron model.")
+@click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Default: the target's.")
+@click.option(
+    "--schedule", default="none", show_default=True, help="none, full, or a hold-off in steps."
+)
+@click.option(
+    "--readout", type=click.Choice(["membrane", "count"]), default="membrane", show_default=True
+)
+@click.option("--weight-bits", type=int, metavar="N", help="Round weights to N-bit integers.")
+@click.option("--scale", type=float, metavar="S", help="Preprocessing: x * S,")
+@click.option("--mean", type=_Numbers(), help="  minus the mean,")
+@click.option("--std", type=_Numbers(), help="  divided by the standard deviation.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of synthetic samples.")
+@_RUN_OPTIONS
+@click.option("--config", metavar="FILE", help="TOML file of options (long names).")
+@click.option("--strict", is_flag=True, help="Refuse what is otherwise a warning.")
+@click.pass_context
+def convert(context: click.Context, **options: Any) -> int:
+    """Convert MODEL, evaluate it on the target and write the report."""
+    options = _with_config(context, options)
+    from snnconvert.convert.output_folder import OutputFolder
+    from snnconvert.convert.pipeline import convert_for_report
+
+    path = _model_path(options["model"])
+    target = options["target"]
+    folder = Path(options["output"] or f"{path.stem}-{target}")
+    with OutputFolder(folder, force=options["force"]) as temporary:
+        with _Progress() as progress:
+            snn, rows = convert_for_report(
+                path,
+                options["calibration"],
+                options["evaluation"],
+                progress=progress,
+                target=target,
+                method=_method(options),
+                timesteps=options["timesteps"],
+                percentile=options["percentile"],
+                per_channel=not options["per_layer"],
+                neuron=options["neuron"],
+                reset=options["reset"],
+                schedule=_schedule(options["schedule"]),
+                readout=options["readout"],
+                weight_bits=options["weight_bits"],
+                scale=options["scale"],
+                mean=options["mean"],
+                std=options["std"],
+                input_shapes=_input_shapes(options["input_shape"]),
+                inputs=options["inputs"],
+                outputs=options["outputs"],
+                seed=options["seed"],
+                strict=options["strict"],
+            )
+            evaluation = _evaluate(snn, rows.x, rows.y, options, progress, target)
+        snn.save(temporary / "network.snn")
+        evaluation.write(temporary)
+    return _finish(evaluation, folder, options)
+
+
+def _evaluate(
+    snn: SpikingModel, x: Any, y: Any, options: dict[str, Any], progress: Any, target: str | None
+) -> Evaluation:
+    extra = {} if options["input_kind"] is None else {"input": options["input_kind"]}
+    return snn.evaluate(
+        x,
+        y,
+        timesteps=options["timesteps"],
+        target=target,
+        num_samples=options["num_samples"],
+        batch_size=options["batch_size"],
+        progress=progress,
+        **extra,
+    )
+
+
+def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]) -> int:
+    if options["as_json"]:
+        click.echo(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
+    else:
+        _print_table(evaluation.summary())
+        if folder is not None:
+            click.echo(f"report: {folder / 'report.html'}")
+    for warning in evaluation.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    goal = options["min_accuracy"]
+    if goal is not None and (evaluation.accuracy is None or evaluation.accuracy < goal):
+        reached = "unknown" if evaluation.accuracy is None else f"{evaluation.accuracy:.4f}"
+        click.echo(f"accuracy goal missed: {reached}, wanted {goal}", err=True)
+        return ACCURACY_MISSED
+    return 0
+
+
+def _print_table(rows: Sequence[tuple[str, str]]) -> None:
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, text in rows:
+        click.echo(f"{label:<{width}}  {text}")
+
+
+@click.command(name="check", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model")
+@_MODEL_OPTIONS
+def check(model: str, **options: Any) -> int:
+    """Say whether MODEL can be converted for the target; list every reason why not."""
+    from snnconvert.convert.errors import UnsupportedModelError
+    from snnconvert.convert.pipeline import check_model
+
+    path = _model_path(model)
+    problems = check_model(
+        path,
+        target=options["target"],
+        input_shapes=_input_shapes(options["input_shape"]),
+        inputs=options["inputs"],
+        outputs=options["outputs"],
+    )
+    if options["as_json"]:
+        verdict = {
+            "model": str(path),
+            "target": options["target"],
+            "convertible": not problems,
+            "problems": [p.to_json() for p in problems],
+        }
+        click.echo(json.dumps(verdict, indent=2))
+    elif problems:
+        click.echo(UnsupportedModelError(problems, model=path.name).render())
+    else:
+        click.echo(f"{path.name} can be converted for target {options['target']!r}")
+    return UnsupportedModelError.exit_code if problems else 0
+
+
+@click.command(name="run", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("network")
+@click.option("--target", help="Default: the target that it was calibrated for.")
+@click.option("--timesteps", "-T", type=int, help="Default: the design T.")
+@_RUN_OPTIONS
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+def run(network: str, **options: Any) -> int:
+    """Evaluate a converted NETWORK.snn on rows of data."""
+    from snnconvert.convert.output_folder import OutputFolder
+    from snnconvert.convert.spiking_model import load
+
+    if options["evaluation"] is None:
+        raise UsageError("run needs rows to evaluate", hint="give --eval E.npz")
+    snn = load(network)
+    folder = None if options["output"] is None else Path(options["output"])
+
+    def evaluate() -> Evaluation:
+        with _Progress() as progress:
+            return _evaluate(snn, options["evaluation"], None, options, progress, options["target"])
+
+    if folder is None:
+        return _finish(evaluate(), None, options)
+    with OutputFolder(folder, force=options["force"]) as temporary:
+        evaluation = evaluate()
+        evaluation.write(temporary)
+    return _finish(evaluation, folder, options)
+
+
+@click.command(name="targets", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+def targets(as_json: bool) -> int:
+    """List the targets and whether they can be used here."""
+    from snnconvert.backends.base import describe_backends
+
+    rows = describe_backends()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    _print_table([(row["name"], f"{row['summary']}  [{row['state']}]") for row in rows])
+    return 0
+
+
+VERBS: dict[str, click.Command] = {"check": check, "run": run, "targets": targets}
+
+
+def _model_path(model: str) -> Path:
+    path = Path(model)
+    if path.exists():
+        return path
+    from snnconvert.models import shipped_model_path, shipped_models
+
+    shipped = shipped_model_path(model)
+    if shipped is not None:
+        return shipped
+    known = [*shipped_models(), *VERBS]
+    raise UsageError(f"no such file or shipped model: {model}", hint=did_you_mean(model, known))
+
+
+def _method(options: dict[str, Any]) -> str:
+    """Return the method; ``--percentile`` alone means ``--method percentile``."""
+    if options["percentile"] is not None and options["method"] == "auto":
+        return "percentile"
+    return str(options["method"])
+
+
+def _schedule(text: str) -> str | int:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _input_shapes(
+    shapes: Sequence[tuple[str | None, tuple[int, ...]]],
+) -> dict[str, tuple[int, ...]] | None:
+    """Return shapes by input name; a shape without a name is the only input's."""
+    if not shapes:
+        return None
+    named = {name or "": shape for name, shape in shapes}
+    if len(named) != len(shapes):
+        raise UsageError("--input-shape names an input twice")
+    return named
+
+
+def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Fill in options from the TOML file; what the command line says goes first."""
+    if options["config"] is None:
+        return options
+    import tomllib
+
+    path = Path(options["config"])
+    try:
+        stored = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}", why=str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML", why=str(error)) from error
+    parameters = {}
+    for parameter in context.command.params:
+        for spelling in parameter.opts:
+            parameters[spelling.lstrip("-")] = parameter
+    for key, value in stored.items():
+        parameter = parameters.get(key)
+        if parameter is None or key in ("config", "model"):
+            raise UsageError(
+                f"{path}: unknown option {key!r}", hint=did_you_mean(key, [*parameters])
+            )
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        options[name] = parameter.type_cast_value(context, [text] if parameter.multiple else text)
+    return options
