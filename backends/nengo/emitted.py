@@ -1,0 +1,271 @@
+"""The network on its target: running it, and comparing it with the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.base import (
+    RunResult,
+    Samples,
+    check_timesteps,
+    named_samples,
+    recorded_names,
+)
+from snnconvert.backends.nengo.build import add_probes, build_network
+from snnconvert.backends.nengo.engine import nengo
+from snnconvert.backends.nengo.transforms import stored_weights
+from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.convert.errors import ParityError
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Network
+
+CHUNK = 16
+"""Steps after which probes are emptied: they hold 8 bytes a neuron and step."""
+
+
+class NengoEmitted:
+    """A ``nengo.Network`` to embed in a larger model, or to run as it is.
+
+    Parameters
+    ----------
+    executable : Network
+        Normalised and on exact grids (``backends.base.prepare``).
+    dt : float
+        Seconds a step; 1/dt is a whole number.
+    seed : int
+    probes : bool
+        Whether the network holds probes of all spikes and outputs.
+
+    Attributes
+    ----------
+    network : nengo.Network
+        Also carries ``input``, ``output`` and ``layers``.
+    inputs, outputs : dict of nengo.Node
+        By the names of the ONNX inputs and outputs. An output is the mean of its current since
+        the start of its window, in ANN units: logits after as many steps as were simulated.
+    currents : dict of nengo.Node
+        What flows into each output. Times dt and low-pass filtered it follows an input that
+        changes, which the mean does not.
+    layers : dict of nengo.Ensemble
+        By the names of the populations.
+    relays : dict of nengo.Node
+        Passthrough nodes of weighted sums that several layers use.
+    probes : dict of nengo.Probe
+        Spikes of the layers, and the outputs; empty if none were asked for.
+    """
+
+    def __init__(
+        self, executable: Network, *, dt: float = 0.001, seed: int = 0, probes: bool = True
+    ) -> None:
+        self.executable = executable
+        self.dt = dt
+        self._parts = parts = build_network(executable, dt=dt, seed=seed, probes=probes)
+        self.network = parts.network
+        self.inputs, self.outputs = parts.inputs, parts.outputs
+        self.layers, self.probes = parts.layers, parts.probes
+        self.currents = {r.name: parts.sums[r.name] for r in executable.readouts}
+        self.relays = {r.name: parts.sums[r.name] for r in executable.relays}
+        self.network.input, self.network.output = self.input, self.output
+        self.network.layers = self.layers
+
+    @property
+    def input(self) -> Any:
+        """The first input's ``nengo.Node``: connect your own node to it, or :meth:`present`."""
+        return next(iter(self.inputs.values()))
+
+    @property
+    def output(self) -> Any:
+        """The first output's ``nengo.Node``."""
+        return next(iter(self.outputs.values()))
+
+    def present(self, sample: Samples) -> None:
+        """Set one sample, which the input nodes then send in every simulation of the network.
+
+        Parameters
+        ----------
+        sample : (*shape) array or dict of arrays by input name
+            Events: (T, *shape), one frame a step.
+
+        Raises
+        ------
+        DataError
+            If an input is missing or has another shape.
+        """
+        batch: dict[str, npt.NDArray[Any]] | npt.NDArray[Any]
+        if isinstance(sample, Mapping):
+            batch = {name: np.asarray(x)[None] for name, x in sample.items()}
+        else:
+            batch = np.asarray(sample)[None]
+        for name, x in named_samples(self.executable, batch).items():
+            self.inputs[name].output.sample = x[0]
+
+    def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
+        """Simulate all samples, one after the other, for a window of `timesteps`.
+
+        ``nengo.Simulator`` runs :attr:`network` alone, whatever it is embedded in, and is reset
+        before each sample. See ``Emitted.run`` for parameters and result.
+        """
+        steps = check_timesteps(self.executable, timesteps)
+        recorded = recorded_names(self.executable, record)
+        samples = named_samples(self.executable, x)
+        n = len(next(iter(samples.values())))
+        collected = _Collected(self.executable, n, timesteps, steps, recorded)
+        with self._simulator() as (simulator, probes), self._own_samples():
+            for i in range(n):
+                for name, array in samples.items():
+                    self.inputs[name].output.sample = array[i]
+                simulator.reset()
+                for start in range(0, steps, CHUNK):
+                    simulator.run_steps(min(CHUNK, steps - start))
+                    collected.take(i, start, {k: simulator.data[p] for k, p in probes.items()})
+                    simulator.clear_probes()
+        return RunResult(
+            outputs=collected.outputs,
+            spike_counts=collected.counts,
+            spikes=collected.spikes,
+            latency=steps - timesteps,
+        )
+
+    @contextmanager
+    def _simulator(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Build a Simulator of the network alone, with probes of all spikes and outputs."""
+        network, probes = self.network, self.probes
+        if not probes:
+            network = nengo.Network(seed=self.network.seed, add_to_container=False)
+            with network:
+                network.add(self.network)
+            probes = add_probes(self._parts, network)
+        # A Model of our own has no decoder cache: nothing is decoded, and no file is touched.
+        model = nengo.builder.Model(dt=self.dt, label=self.network.label)
+        with _double_precision():
+            simulator = nengo.Simulator(network, model=model, progress_bar=False)
+        with simulator:
+            yield simulator, probes
+
+    @contextmanager
+    def _own_samples(self) -> Iterator[None]:
+        """Put back afterwards what the user had presented."""
+        processes = [node.output for node in self.inputs.values()]
+        presented = [process.sample for process in processes]
+        try:
+            yield
+        finally:
+            for process, sample in zip(processes, presented, strict=True):
+                process.sample = sample
+
+    def resources(self) -> dict[str, Any]:
+        """Return what the ``nengo.Network`` consists of.
+
+        Weights are counted as they are stored: a convolution's kernel once.
+        """
+        return {
+            "ensembles": len(self.network.all_ensembles),
+            "neurons": sum(ensemble.n_neurons for ensemble in self.network.all_ensembles),
+            "nodes": len(self.network.all_nodes),
+            "connections": len(self.network.all_connections),
+            "nonzero_weights": sum(
+                stored_weights(c.transform) for c in self.network.all_connections
+            ),
+            "probes": len(self.network.all_probes),
+        }
+
+    def fidelity(self) -> dict[str, Any]:
+        """Return how the network is simulated."""
+        analog = all(node.encoding == "current" for node in self.executable.inputs)
+        return {
+            "engine": f"nengo {nengo.__version__}",
+            "neuron": "if",
+            "reset": self.executable.reset,
+            "dt": self.dt,
+            "delay": 0,
+            "weight_bits": self.executable.weight_bits,
+            "input": "analog current" if analog else "events",
+        }
+
+    def parity(self, x: Samples, timesteps: int, *, samples: int = 4) -> dict[str, Any]:
+        """Compare every spike and output of the first few samples with the reference.
+
+        Parameters
+        ----------
+        x : (N, *shape) array or dict of arrays by input name
+        timesteps : int
+        samples : int
+            How many of them.
+
+        Raises
+        ------
+        ParityError
+            If a single entry differs.
+        """
+        some = {k: a[:samples] for k, a in named_samples(self.executable, x).items()}
+        ours = self.run(some, timesteps, record=("*",))
+        theirs = ReferenceSimulation(self.executable).run(some, timesteps, record=("*",))
+        differing = {name: int((ours.spikes[name] != t).sum()) for name, t in theirs.spikes.items()}
+        total = sum(differing.values())
+        where = ", ".join(name for name, count in differing.items() if count)
+        if total:
+            raise ParityError(
+                f"nengo and the reference differ in {total:,} of "
+                f"{sum(t.size for t in theirs.spikes.values()):,} spike entries",
+                where=f"populations {where}",
+            )
+        for name, output in theirs.outputs.items():
+            if not np.array_equal(ours.outputs[name], output):
+                raise ParityError(f"nengo and the reference differ in output {name!r}")
+        return {
+            "compared_with": "reference",
+            "samples": len(next(iter(some.values()))),
+            "timesteps": timesteps,
+            "populations": len(theirs.spikes),
+            "spikes": int(sum(t.sum() for t in theirs.spikes.values())),
+            "differing_spikes": total,
+        }
+
+
+class _Collected:
+    """What the probes of all samples hold, in the form of a RunResult."""
+
+    def __init__(
+        self, network: Network, n: int, timesteps: int, steps: int, recorded: frozenset[str]
+    ) -> None:
+        self.network = network
+        self.timesteps = timesteps
+        self.outputs: dict[str, FloatArray] = {
+            r.name: np.empty((timesteps, n, *r.shape)) for r in network.readouts
+        }
+        self.counts = {p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations}
+        self.spikes = {
+            p.name: np.empty((steps, n, *p.shape), np.bool_)
+            for p in network.populations
+            if p.name in recorded
+        }
+
+    def take(self, sample: int, start: int, probed: dict[str, FloatArray]) -> None:
+        """Add the steps from `start` of one sample."""
+        for p in self.network.populations:
+            fired = (probed[p.name] > 0).reshape(-1, *p.shape)
+            self.counts[p.name][sample] += fired.sum(axis=0)
+            if p.name in self.spikes:
+                self.spikes[p.name][start : start + len(fired), sample] = fired
+        for r in self.network.readouts:
+            # Steps before the readout's window, and after it where another one is later, are left.
+            values = probed[r.name].reshape(-1, *r.shape)
+            t = np.arange(start, start + len(values)) - r.start
+            inside = (t >= 0) & (t < self.timesteps)
+            self.outputs[r.name][t[inside], sample] = values[inside]
+
+
+@contextmanager
+def _double_precision() -> Iterator[None]:
+    """Build in float64, whatever the user's nengorc says: sums are exact there."""
+    bits = nengo.rc.get("precision", "bits")
+    nengo.rc.set("precision", "bits", "64")
+    try:
+        yield
+    finally:
+        nengo.rc.set("precision", "bits", bits)

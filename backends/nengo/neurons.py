@@ -1,0 +1,117 @@
+"""The integrate-and-fire neuron as a Nengo neuron type.
+
+Other simulators than ``nengo.Simulator`` need a builder for it: register one for
+:class:`SignedIntegrateAndFire`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.nengo.engine import nengo
+from snnconvert.convert.linear import FloatArray
+
+
+class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  # nengo has no types
+    """Integrate-and-fire without leak, at most one spike a step, no lower bound on the voltage.
+
+    Each step, with spikes of height 1/dt::
+
+        voltage += J dt
+        spike    = voltage >= threshold and start <= step < stop
+        voltage -= threshold where spike    (reset "subtract")
+        voltage  = 0         where spike    (reset "zero")
+
+    Unlike ``nengo.SpikingRectifiedLinear`` a negative current lowers the voltage, so that it
+    cancels charge of other steps, and the initial voltage is given, not random.
+
+    For constant J with x = J dt in [0, threshold] and an initial voltage v in [0, threshold), T
+    steps of a window that is open give ``floor((v + x T) / threshold)`` spikes with reset by
+    subtraction.
+
+    Parameters
+    ----------
+    threshold : float or (n_neurons,) array
+        Positive; in units of current times seconds.
+    reset : {"subtract", "zero"}
+    start, stop : int, int or None
+        Steps, counted from the start of the simulation, in which the neurons may fire.
+    initial_state : dict, optional
+        ``{"voltage": array or distribution}``; 0 by default.
+    """
+
+    negative = False
+    spiking = True
+    state: ClassVar[dict[str, Any]] = {"voltage": nengo.dists.Choice([0.0])}
+
+    threshold = nengo.params.NdarrayParam("threshold", shape=("...",), readonly=True)
+    reset = nengo.params.EnumParam("reset", values=("subtract", "zero"), readonly=True)
+    start = nengo.params.IntParam("start", low=0, readonly=True)
+    stop = nengo.params.IntParam("stop", low=0, optional=True, readonly=True)
+
+    def __init__(
+        self,
+        threshold: float | FloatArray = 1.0,
+        reset: str = "subtract",
+        start: int = 0,
+        stop: int | None = None,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(initial_state)
+        self.threshold = np.array(threshold, np.float64)
+        self.reset = reset
+        self.start = start
+        self.stop = stop
+
+    @property
+    def windowed(self) -> bool:
+        """Whether there are steps in which the neurons may not fire."""
+        return self.start > 0 or self.stop is not None
+
+    def make_state(self, n_neurons: int, rng: Any = None, dtype: Any = None) -> dict[str, Any]:
+        """Return the voltages, and a clock where there is a firing window."""
+        state: dict[str, Any] = super().make_state(n_neurons, rng=rng, dtype=dtype)
+        if self.windowed:
+            state["clock"] = np.zeros(1, np.int64)
+        return state
+
+    def step(
+        self,
+        dt: float,
+        J: FloatArray,
+        output: FloatArray,
+        voltage: FloatArray,
+        clock: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Advance `voltage` in place by one step and write the spikes to `output`."""
+        rate = round(1 / dt)
+        # Dividing gives back exactly what was multiplied by 1/dt; multiplying by dt need not.
+        np.divide(J, rate, out=output)
+        voltage += output
+        spikes = voltage >= self.threshold
+        if clock is not None:
+            now = int(clock[0])
+            clock += 1
+            if now < self.start or (self.stop is not None and now >= self.stop):
+                spikes[:] = False
+        if self.reset == "subtract":
+            voltage -= spikes * self.threshold
+        else:
+            voltage[spikes] = 0.0
+        np.multiply(spikes, rate, out=output)
+
+    def rates(self, x: Any, gain: Any, bias: Any) -> FloatArray:
+        """Return the rates in Hz for small dt: rates below 1/dt, resets without overshoot."""
+        return np.asarray(np.maximum(self.current(x, gain, bias), 0.0) / self.threshold)
+
+    def gain_bias(self, max_rates: Any, intercepts: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the gain and bias that give `max_rates` (Hz) at x = 1, 0 at `intercepts`."""
+        gain = np.asarray(max_rates, np.float64) * self.threshold / (1.0 - np.asarray(intercepts))
+        return gain, -np.asarray(intercepts) * gain
+
+    def max_rates_intercepts(self, gain: Any, bias: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the inverse of :meth:`gain_bias`."""
+        return (gain + bias) / self.threshold, -np.asarray(bias) / gain
