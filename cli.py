@@ -124,42 +124,40 @@ class _Progress:
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
 
-class _Numbers(click.ParamType):
-    """Comma-separated numbers."""
-
-    name = "a,b,c"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """Parse the numbers."""
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a comma-separated list of numbers", param, ctx)
+def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    """Parse comma-separated numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a comma-separated list of numbers") from None
 
 
-class _Names(click.ParamType):
-    """Comma-separated names."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        """Split the names."""
-        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """Split comma-separated names."""
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-class _Shape(click.ParamType):
-    """``3,32,32`` or ``name:3,32,32``."""
-
-    name = "shape"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str | None, tuple[int, ...]]:
-        """Parse an optional input name and the extents."""
-        name, colon, extents = str(value).rpartition(":")
+def _shapes(
+    _: click.Context, __: click.Parameter, texts: Sequence[str]
+) -> dict[str, tuple[int, ...]] | None:
+    """Parse ``3,32,32`` (the only input's) and ``name:3,32,32`` into shapes by input name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _colon, extents = text.rpartition(":")
         try:
             shape = tuple(int(part) for part in extents.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a shape like 3,32,32 or image:3,32,32", param, ctx)
-        return (name if colon else None), shape
+            raise click.BadParameter(
+                f"{text!r} is not a shape like 3,32,32 or image:3,32,32"
+            ) from None
+        if name in shapes:
+            raise click.BadParameter(f"two shapes for input {name!r}")
+        shapes[name] = shape
+    return shapes or None
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -176,12 +174,23 @@ _MODEL_OPTIONS = _options(
     click.option(
         "--input-shape",
         "input_shape",
-        type=_Shape(),
+        metavar="SHAPE",
         multiple=True,
+        callback=_shapes,
         help="Shape of an input without batch: 3,32,32 or image:3,32,32.",
     ),
-    click.option("--inputs", type=_Names(), help="Cut the graph: tensors that become inputs."),
-    click.option("--outputs", type=_Names(), help="Cut the graph: tensors that become outputs."),
+    click.option(
+        "--inputs",
+        metavar="NAMES",
+        callback=_names,
+        help="Cut the graph: tensors that become inputs.",
+    ),
+    click.option(
+        "--outputs",
+        metavar="NAMES",
+        callback=_names,
+        help="Cut the graph: tensors that become outputs.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout."),
 )
 
@@ -220,14 +229,16 @@ _RUN_OPTIONS = _options(
 )
 @click.option("--weight-bits", type=int, metavar="N", help="Round weights to N-bit integers.")
 @click.option("--scale", type=float, metavar="S", help="Preprocessing: x * S,")
-@click.option("--mean", type=_Numbers(), help="  minus the mean,")
-@click.option("--std", type=_Numbers(), help="  divided by the standard deviation.")
+@click.option("--mean", metavar="A,B,C", callback=_numbers, help="  minus the mean,")
+@click.option(
+    "--std", metavar="A,B,C", callback=_numbers, help="  divided by the standard deviation."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of synthetic samples.")
 @_RUN_OPTIONS
 @click.option("--config", metavar="FILE", help="TOML file of options (long names).")
 @click.option("--strict", is_flag=True, help="Refuse what is otherwise a warning.")
 @click.pass_context
-def convert(context: click.Context, **options: Any) -> int:
+def convert(context: click.Context, /, **options: Any) -> int:
     """Convert MODEL, evaluate it on the target and write the report."""
     options = _with_config(context, options)
     from snnconvert.convert.output_folder import OutputFolder
@@ -256,7 +267,7 @@ def convert(context: click.Context, **options: Any) -> int:
                 scale=options["scale"],
                 mean=options["mean"],
                 std=options["std"],
-                input_shapes=_input_shapes(options["input_shape"]),
+                input_shapes=options["input_shape"],
                 inputs=options["inputs"],
                 outputs=options["outputs"],
                 seed=options["seed"],
@@ -319,7 +330,7 @@ def check(model: str, **options: Any) -> int:
     problems = check_model(
         path,
         target=options["target"],
-        input_shapes=_input_shapes(options["input_shape"]),
+        input_shapes=options["input_shape"],
         inputs=options["inputs"],
         outputs=options["outputs"],
     )
@@ -407,18 +418,6 @@ def _schedule(text: str) -> str | int:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def _input_shapes(
-    shapes: Sequence[tuple[str | None, tuple[int, ...]]],
-) -> dict[str, tuple[int, ...]] | None:
-    """Return shapes by input name; a shape without a name is the only input's."""
-    if not shapes:
-        return None
-    named = {name or "": shape for name, shape in shapes}
-    if len(named) != len(shapes):
-        raise UsageError("--input-shape names an input twice")
-    return named
-
-
 def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """Fill in options from the TOML file; what the command line says goes first."""
     if options["config"] is None:
@@ -432,20 +431,19 @@ def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, A
         raise UsageError(f"cannot read {path}", why=str(error)) from error
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML", why=str(error)) from error
-    parameters = {}
+    parameters: dict[str, click.Parameter] = {}
     for parameter in context.command.params:
         for spelling in parameter.opts:
             parameters[spelling.lstrip("-")] = parameter
     for key, value in stored.items():
-        parameter = parameters.get(key)
-        if parameter is None or key in ("config", "model"):
-            raise UsageError(
-                f"{path}: unknown option {key!r}", hint=did_you_mean(key, [*parameters])
-            )
-        name = str(parameter.name)
+        if key not in parameters or key in ("config", "model"):
+            hint = did_you_mean(key, list(parameters))
+            raise UsageError(f"{path}: unknown option {key!r}", hint=hint)
+        chosen = parameters[key]
+        name = str(chosen.name)
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             continue
         text = ",".join(map(str, value)) if isinstance(value, list) else value
-        options[name] = parameter.type_cast_value(context, [text] if parameter.multiple else text)
+        options[name] = chosen.process_value(context, [text] if chosen.multiple else text)
     return options

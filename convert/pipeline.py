@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
 from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples
 from snnconvert.calibration.hard_reset import correct_hard_reset
-from snnconvert.calibration.methods import get_method
+from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.ann import AnnSession
@@ -180,12 +181,9 @@ def convert_model(
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
     if reset == "zero" and method == "auto":
+        rows = first_rows(source, CORRECTION_ROWS)
         network, corrections = correct_hard_reset(
-            network,
-            graph,
-            first_rows(source, CORRECTION_ROWS),
-            timesteps,
-            progress=stage("correction"),
+            network, graph, rows, timesteps, progress=stage("correction")
         )
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
@@ -198,7 +196,7 @@ def convert_model(
         timesteps=timesteps,
         readout=readout,
         schedule=str(schedule),
-        calibration=_calibration_record(calibrator, observed, source, corrections),
+        calibration=_calibration_record(calibrator, observed, _describe(data)) | corrections,
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
         notes=(*imported.graph.notes, *source.notes),
@@ -344,17 +342,21 @@ def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
 
 
 def _calibration_record(
-    calibrator: Any, observed: Observed, source: SampleSource, corrections: Mapping[str, Any]
+    calibrator: CalibrationMethod, observed: Observed, data: str
 ) -> dict[str, Any]:
     return {
         "method": calibrator.name,
         "config": calibrator.to_json(),
         "rows": observed.rows,
-        "data": source.description,
+        "data": data,
         "data_sha256": observed.data_hash,
         "layers": {name: layer.to_json() for name, layer in observed.layers.items()},
-        **corrections,
     }
+
+
+def _describe(data: Any) -> str:
+    """Return what a person would call the data: a file's name, or the kind of object."""
+    return Path(data).name if isinstance(data, str | os.PathLike) else type(data).__name__
 
 
 def _provenance(imported: Imported, import_error: float, seconds: float) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Broadcasting and reshaping of activations, with the batch kept apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.convert.linear import Chain, IntArray, Reshape, Select, Shape
+from snnconvert.convert.onnx_builder import Activation, GraphBuilder
+from snnconvert.convert.onnx_node import OnnxNode
+
+
+def without_batch(
+    build: GraphBuilder, node: OnnxNode, array: npt.NDArray[Any], rank: int
+) -> npt.NDArray[Any]:
+    """Return a constant that broadcasts against a value of `rank` axes, without the batch axis."""
+    if array.ndim > rank:
+        raise node.batch_axis(
+            f"a constant of {array.ndim} axes meets a value of {rank}: the batch is axis 0 no more"
+        )
+    if array.ndim < rank:
+        return array
+    if array.shape[0] not in (1, build.batch) or (array != array[:1]).any():
+        raise node.batch_axis(f"a constant of shape {list(array.shape)} differs along the batch")
+    return np.asarray(array[0])
+
+
+def broadcast_shape(node: OnnxNode, *shapes: Sequence[int]) -> Shape:
+    """Return the shape that all broadcast to."""
+    try:
+        return np.broadcast_shapes(*(tuple(shape) for shape in shapes))
+    except ValueError:
+        listed = " and ".join(str(list(shape)) for shape in shapes)
+        raise node.invalid(f"shapes {listed} (without batch) do not broadcast") from None
+
+
+def stretch(build: GraphBuilder, node: OnnxNode, x: Activation, shape: Shape) -> Chain:
+    """Return the operators that repeat `x` along its axes of extent 1 to `shape`."""
+    build.check_size(node, shape)
+    if len(shape) != len(x.shape):
+        raise node.batch_axis(
+            f"broadcasting {list(x.shape)} to {list(shape)} (without batch) adds axes before the "
+            "batch"
+        )
+    indices: list[IntArray | None] = [
+        None if have == want else np.zeros(want, np.int64)
+        for have, want in zip(x.shape, shape, strict=True)
+    ]
+    return () if x.shape == shape else (Select(x.shape, tuple(indices)),)
+
+
+def reshape_to(build: GraphBuilder, node: OnnxNode, x: Activation, target: Sequence[int]) -> None:
+    """Give the node's output the shape `target` (batch included), order of values kept."""
+    have = math.prod(x.shape) * build.batch
+    if math.prod(target) != have or min(target, default=1) < 0:
+        raise node.invalid(
+            f"cannot reshape {[build.batch, *x.shape]} to {list(target)} "
+            f"(with {build.batch} samples in the batch)"
+        )
+    if not target or target[0] != build.batch:
+        raise node.batch_axis(f"{node.op_type} merges the batch with other axes or moves it")
+    shape = tuple(target[1:])
+    if shape == x.shape:
+        build.alias(node, x)
+    else:
+        build.affine(node, x, (Reshape(x.shape, shape),))
+
+
+def select(
+    build: GraphBuilder, node: OnnxNode, x: Activation, indices: Sequence[IntArray | None]
+) -> Select:
+    """Return the Select operator, its size checked before anything is allocated."""
+    shape = [len(i) if i is not None else s for i, s in zip(indices, x.shape, strict=True)]
+    build.check_size(node, shape)
+    return Select(x.shape, tuple(indices))
