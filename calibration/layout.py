@@ -87,6 +87,7 @@ def _noted(move: _Move, rows: Shape, needed: Shape, name: str, found: str) -> La
 def _hint(rows: Shape, needed: Shape) -> str:
     if rows == needed[1:]:
         return "one row was given without its batch axis? use x[None]"
+    extents = ", ".join(map(str, needed))
     if int(np.prod(rows)) == int(np.prod(needed)):
-        return f"the sizes agree: reshape the rows with x.reshape(len(x), {str(needed)[1:-1]})"
+        return f"the sizes agree: reshape the rows with x.reshape(len(x), {extents})"
     return "the first axis counts the rows, the others must be those of the network's input"

@@ -181,6 +181,8 @@ def check_label_count(labels: npt.NDArray[Any] | None, rows: int, what: str) -> 
 
 def _is_nested_numbers(data: Any) -> bool:
     """Tell a list of numbers, however nested, from a list of batches."""
+    if not isinstance(data, list):
+        return False
     while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
         data = data[0]
         if isinstance(data, tuple):
@@ -192,7 +194,10 @@ def _array_reader(
     arrays: dict[str, npt.NDArray[Any]], inputs: Mapping[str, Shape], what: str, where: str
 ) -> ArrayReader:
     named = match_names(arrays, list(inputs), what, where)
-    lengths = {name: len(a) if a.ndim else 0 for name, a in named.samples.items()}
+    for name, array in named.samples.items():
+        if not array.ndim:
+            raise DataError(f"{what} data for input {name!r} is a single number", where=where)
+    lengths = {name: len(a) for name, a in named.samples.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DataError(
@@ -260,11 +265,12 @@ def load_arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         if path.suffix == ".npy":
-            return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {"x": np.lib.format.open_memmap(path, mode="r")}
+        # Opened here: NumPy leaves a file that is no zip archive open.
+        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file) as archive:
+            return {name: np.asarray(archive[name]) for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error) or "pickled" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
                 f"{what} data: {path} holds pickled objects, which are never loaded",
                 why="unpickling runs code from the file",

@@ -237,7 +237,7 @@ class TestLabels:
             ),
             (
                 ["cat"] * 7,
-                "evaluation labels must be one whole number a row, not <U1 of shape (7,)",
+                "evaluation labels must be one whole number a row, not <U3 of shape (7,)",
             ),
         ],
     )
