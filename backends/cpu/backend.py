@@ -1,0 +1,216 @@
+"""The backend ``cpu``: the whole network on the processor, exact and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from snnconvert.backends.base import (
+    Capabilities,
+    RunResult,
+    Samples,
+    check_capabilities,
+    check_timesteps,
+    decode,
+    named_samples,
+    network_of,
+    prepare,
+    recorded_names,
+)
+from snnconvert.backends.cpu.plan import Plan, make_plan
+from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.convert.errors import ParityError, Problem, UnsupportedModelError
+from snnconvert.convert.network import Encoding, Network, Reset
+from snnconvert.convert.snap import Executable
+
+if TYPE_CHECKING:
+    from snnconvert.backends.cpu.batch import Program, Results
+
+PARITY_SAMPLES = 3
+"""Samples that :meth:`CpuSimulation.parity` compares."""
+
+_ENCODINGS: dict[Encoding, str] = {"current": "analog current", "events": "events"}
+
+
+class CpuBackend:
+    """Layer by layer, many timesteps and samples at once: torch's operators, a Numba neuron."""
+
+    name: ClassVar[str] = "cpu"
+    default_reset: ClassVar[Reset] = "subtract"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        summary="this processor, layer by layer, spike for spike equal to the reference"
+    )
+
+    def check(self, network: Network) -> list[Problem]:
+        """Return every reason why the target cannot run the network."""
+        return check_capabilities(self.name, self.capabilities, network)
+
+    def emit(
+        self, model: Any, *, threads: int | None = None, memory_bytes: int | None = None
+    ) -> CpuSimulation:
+        """Prepare a SpikingModel or Network for this processor.
+
+        Parameters
+        ----------
+        model : SpikingModel or Network
+        threads : int or None
+            None: every processor that the process may use (``OMP_NUM_THREADS`` where it is set).
+        memory_bytes : int or None
+            Memory for spikes, sums and voltages together; decides how many steps and samples go
+            together, never the result. None: a share of the memory that is free now.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the network needs what this backend lacks.
+        UsageError
+            If `threads` is below 1 or the memory does not hold one sample for one step.
+        """
+        network = network_of(model)
+        problems = self.check(network)
+        if problems:
+            raise UnsupportedModelError(problems, model=network.name)
+        return CpuSimulation(prepare(network), threads=threads, memory_bytes=memory_bytes)
+
+
+class CpuSimulation:
+    """A network ready to run on this processor.
+
+    Parameters
+    ----------
+    executable : Executable
+        As it is to be simulated: nothing is normalised or rounded here.
+    threads, memory_bytes : int or None
+        See :meth:`CpuBackend.emit`.
+    """
+
+    def __init__(
+        self,
+        executable: Executable,
+        *,
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        self.network = executable.network
+        self.executable = executable.network
+        self.plan: Plan = make_plan(executable, threads, memory_bytes)
+
+    @cached_property
+    def _program(self) -> Program:
+        from snnconvert.backends.cpu.batch import Program
+
+        return Program(self.executable, self.plan)
+
+    def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
+        """Simulate all samples for a window of `timesteps` (see ``Emitted.run``).
+
+        Batches of samples go to threads; within a batch, torch gets the threads that are left.
+        """
+        from snnconvert.backends.cpu.batch import BatchRun
+        from snnconvert.backends.cpu.dense import exact_torch, torch_threads
+
+        network = self.executable
+        steps = check_timesteps(network, timesteps)
+        recorded = recorded_names(network, record)
+        samples = named_samples(network, x)
+        n = len(next(iter(samples.values())))
+        results = self._allocate(n, steps, timesteps, recorded)
+        batches = list(self._batches(n))
+        workers = max(min(self.plan.threads, len(batches)), 1)
+        program = self._program
+
+        def simulate(rows: slice) -> None:
+            part = {name: array[rows] for name, array in samples.items()}
+            BatchRun(program, part, steps, results, rows).run()
+
+        inner = self.plan.threads // workers
+        with torch_threads(inner), exact_torch(), ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(simulate, batches):
+                pass
+        return RunResult(
+            outputs={r.name: decode(r, results.accumulated[r.name]) for r in network.readouts},
+            spike_counts=results.counts,
+            spikes=results.spikes,
+            latency=steps - timesteps,
+        )
+
+    def _batches(self, n: int) -> Iterator[slice]:
+        """Cut the samples into batches of equal size, a multiple of the threads where possible."""
+        rounds = -(-n // (self.plan.batch * self.plan.threads))
+        size = max(-(-n // max(rounds * self.plan.threads, 1)), 1)
+        yield from (slice(first, min(first + size, n)) for first in range(0, n, size))
+
+    def _allocate(self, n: int, steps: int, timesteps: int, recorded: frozenset[str]) -> Results:
+        from snnconvert.backends.cpu.batch import Results
+
+        network = self.executable
+        return Results(
+            accumulated={r.name: np.zeros((timesteps, n, *r.shape)) for r in network.readouts},
+            counts={p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations},
+            spikes={
+                p.name: np.zeros((steps, n, *p.shape), np.bool_)
+                for p in network.populations
+                if p.name in recorded
+            },
+        )
+
+    def resources(self) -> dict[str, Any]:
+        """Return nothing: a processor has no limits worth a table."""
+        return {}
+
+    def fidelity(self) -> dict[str, Any]:
+        """Return how the network is simulated, number types and sizes of the pieces included."""
+        network = self.executable
+        single = [name for name, dtype in self.plan.sums.items() if dtype == np.float32]
+        return {
+            "engine": "torch and numba, layer by layer",
+            "neuron": ", ".join(sorted({p.neuron for p in network.populations})),
+            "reset": network.reset,
+            "weight_bits": network.weight_bits,
+            "delay": 0,
+            "input": ", ".join(sorted({_ENCODINGS[i.encoding] for i in network.inputs})),
+            "float32_nodes": len(single),
+            "float64_nodes": len(self.plan.sums) - len(single),
+            "chunk_timesteps": self.plan.chunk,
+            "batch_samples": self.plan.batch,
+            "threads": self.plan.threads,
+        }
+
+    def parity(self, x: Samples, timesteps: int) -> dict[str, Any]:
+        """Compare a few samples with the reference, spike for spike, all populations.
+
+        Raises
+        ------
+        ParityError
+            If a single spike or output differs.
+        """
+        few = {name: a[:PARITY_SAMPLES] for name, a in named_samples(self.executable, x).items()}
+        ours = self.run(few, timesteps, record=("*",))
+        reference = ReferenceSimulation(self.executable).run(few, timesteps, record=("*",))
+        for name, train in ours.spikes.items():
+            differing = train != reference.spikes[name]
+            if differing.any():
+                step = int(differing.any(axis=tuple(range(1, differing.ndim))).argmax())
+                raise ParityError(
+                    f"target 'cpu' differs from the reference in {int(differing.sum()):,} of "
+                    f"{differing.size:,} spikes and silences",
+                    where=f"population {name!r}, first at step {step}",
+                )
+        for name, output in ours.outputs.items():
+            if not np.array_equal(output, reference.outputs[name]):
+                raise ParityError(
+                    "target 'cpu' differs from the reference in its output",
+                    where=f"readout {name!r}",
+                )
+        return {
+            "compared_with": "reference",
+            "samples": len(next(iter(few.values()))),
+            "timesteps": timesteps,
+            "populations": len(ours.spikes),
+            "spikes": sum(int(train.sum()) for train in ours.spikes.values()),
+            "differing_spikes": 0,
+        }

@@ -1,0 +1,249 @@
+"""Dense layers: all the steps and samples of a chunk through torch's operators at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as tnn
+
+from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape
+from snnconvert.convert.linear import (
+    Chain,
+    Convolution,
+    Dense,
+    FloatArray,
+    IntArray,
+    LinearOperator,
+    Matrix,
+    Pads,
+    ReduceSum,
+    Reshape,
+    Scale,
+    Select,
+    Shape,
+    SumPool,
+    Transpose,
+    chain_output_shape,
+)
+
+Step: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+_CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
+    1: torch.conv1d,
+    2: torch.conv2d,
+    3: torch.conv3d,
+}
+
+
+@contextlib.contextmanager
+def exact_torch() -> Iterator[None]:
+    """Keep torch to plain float32 sums of products, whatever the calling program has set.
+
+    NNPACK's convolutions use Winograd and Fourier transforms, and a reduced float32 precision
+    (``torch.set_float32_matmul_precision``) lets oneDNN round the weights to bfloat16.
+    """
+    mkldnn: Any = torch.backends.mkldnn
+    layers = [mkldnn.conv, mkldnn.matmul] if hasattr(mkldnn, "conv") else []
+    before = [layer.fp32_precision for layer in layers]
+    with torch.backends.nnpack.flags(enabled=False):
+        try:
+            for layer in layers:
+                layer.fp32_precision = "ieee"
+            yield
+        finally:
+            for layer, precision in zip(layers, before, strict=True):
+                layer.fp32_precision = precision
+
+
+@contextlib.contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Give torch's operators so many threads in each thread that starts inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(threads, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class DenseKernel:
+    """A connection as dense operators.
+
+    Parameters
+    ----------
+    chain : tuple of LinearOperator
+    source_shape : tuple of int
+    dtype : numpy dtype
+        float32 where the sums are exact in it, else float64.
+    """
+
+    def __init__(self, chain: Chain, source_shape: Shape, dtype: npt.DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self._source_shape = source_shape
+        self._target_shape = chain_output_shape(chain, source_shape)
+        self._steps = [_step(operator, self.dtype) for operator in chain]
+
+    @torch.inference_mode()
+    def currents(self, sent: FloatArray) -> FloatArray:
+        """Map (steps, n, *stored source shape) to (steps, n, *stored target shape)."""
+        sent = sent.astype(self.dtype, copy=False)
+        x = torch.from_numpy(sent.reshape(-1, *sent.shape[2:]))
+        x = x.permute(0, *(axis + 1 for axis in shape_axes(len(self._source_shape))))
+        for step in self._steps:
+            x = step(x)
+        x = x.permute(0, *(axis + 1 for axis in stored_axes(len(self._target_shape))))
+        summed: FloatArray = x.contiguous().numpy()
+        return summed.reshape(*sent.shape[:2], *stored_shape(self._target_shape))
+
+
+def _step(operator: LinearOperator, dtype: np.dtype[Any]) -> Step:
+    build = _STEPS.get(type(operator))
+    step = build(operator, dtype) if build else None
+    return step or _plain(operator)
+
+
+def _plain(operator: LinearOperator) -> Step:
+    """Use the operator's own NumPy form."""
+    return lambda x: torch.from_numpy(np.ascontiguousarray(operator.apply(x.numpy())))
+
+
+def _weights(weights: FloatArray, dtype: np.dtype[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.array(weights, dtype=dtype, order="C"))
+
+
+def _padding(pads: Pads) -> list[int]:
+    """Return pads as torch's pad wants them: last axis first."""
+    return [side for pair in reversed(pads) for side in pair]
+
+
+def _convolution(operator: Convolution, dtype: np.dtype[Any]) -> Step | None:
+    convolve = _CONVOLUTIONS.get(len(operator.strides))
+    if convolve is None:
+        return None
+    weight = _weights(operator.weight, dtype)
+    strides, dilations, groups = operator.strides, operator.dilations, operator.groups
+    begins = tuple(begin for begin, _ in operator.pads)
+    if begins == tuple(end for _, end in operator.pads) and min(begins) >= 0:
+        return lambda x: convolve(x, weight, None, strides, begins, dilations, groups)
+    padding = _padding(operator.pads)
+    return lambda x: convolve(
+        tnn.pad(x, padding), weight, None, strides, (0,) * len(strides), dilations, groups
+    )
+
+
+def _sum_pool(operator: SumPool, _: np.dtype[Any]) -> Step | None:
+    window = operator.window
+    rank = len(window.size)
+    if any(dilation != 1 for dilation in window.dilations) or rank not in (1, 2, 3):
+        return None
+    pool: Callable[..., torch.Tensor] = tnn.avg_pool3d if rank == 3 else tnn.avg_pool2d
+    flat = (1,) if rank == 1 else ()
+    size, strides, padding = flat + window.size, flat + window.strides, _padding(window.pads)
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        x = tnn.pad(x, padding) if any(padding) else x
+        x = x.unsqueeze(2) if flat else x
+        summed = pool(x, size, strides, divisor_override=1)
+        return summed.squeeze(2) if flat else summed
+
+    return step
+
+
+def _dense(operator: Dense, dtype: np.dtype[Any]) -> Step:
+    weight = _weights(operator.weight, dtype)
+    axis = operator.axis % len(operator.input_shape) + 1
+    return lambda x: tnn.linear(x.movedim(axis, -1), weight).movedim(-1, axis)
+
+
+def _scale(operator: Scale, dtype: np.dtype[Any]) -> Step:
+    factor = _weights(operator.factor, dtype)
+    return lambda x: x * factor
+
+
+def _reduce_sum(operator: ReduceSum, _: np.dtype[Any]) -> Step:
+    axes = tuple(axis + 1 for axis in operator.axes)
+    return lambda x: x.sum(axes, keepdim=True)
+
+
+def _reshape(operator: Reshape, _: np.dtype[Any]) -> Step:
+    shape = operator.shape
+    return lambda x: x.reshape(-1, *shape)
+
+
+def _transpose(operator: Transpose, _: np.dtype[Any]) -> Step:
+    axes = tuple(axis + 1 for axis in operator.permutation)
+    return lambda x: x.permute(0, *axes)
+
+
+def _matrix(operator: Matrix, dtype: np.dtype[Any]) -> Step:
+    matrix, shape = operator.matrix.astype(dtype), operator.shape
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        mapped = np.asarray(matrix @ x.reshape(x.shape[0], -1).numpy().T).T
+        return torch.from_numpy(np.ascontiguousarray(mapped)).reshape(-1, *shape)
+
+    return step
+
+
+def _select(operator: Select, _: np.dtype[Any]) -> Step:
+    steps = [
+        _select_axis(np.asarray(index), axis, size)
+        for axis, (index, size) in enumerate(
+            zip(operator.indices, operator.input_shape, strict=True), start=1
+        )
+        if index is not None
+    ]
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        for select in steps:
+            x = select(x)
+        return x
+
+    return step
+
+
+def _select_axis(index: IntArray, axis: int, size: int) -> Step:
+    """Return a slice between zeros where the index is regular, else a gather."""
+    used = np.flatnonzero(index >= 0)
+    if not used.size:
+        return lambda x: x.new_zeros([*x.shape[:axis], len(index), *x.shape[axis + 1 :]])
+    first, last = int(used[0]), int(used[-1])
+    strides = np.diff(index[first : last + 1])
+    stride = int(strides[0]) if strides.size else 1
+    if last - first + 1 == used.size and stride > 0 and (strides == stride).all():
+        part = (slice(None),) * axis + (slice(int(index[first]), int(index[last]) + 1, stride),)
+        before, after = first, len(index) - 1 - last
+
+        def sliced(x: torch.Tensor) -> torch.Tensor:
+            x = x[part]
+            if not before and not after:
+                return x
+            return tnn.pad(x, [0, 0] * (x.ndim - 1 - axis) + [before, after])
+
+        return sliced
+    source = torch.from_numpy(np.where(index < 0, 0, index).astype(np.int64))
+    missing = torch.from_numpy(np.flatnonzero(index < 0))
+
+    def gathered(x: torch.Tensor) -> torch.Tensor:
+        x = x.index_select(axis, source)
+        return x.index_fill_(axis, missing, 0.0) if missing.numel() else x
+
+    return gathered
+
+
+_STEPS: dict[type[LinearOperator], Callable[[Any, np.dtype[Any]], Step | None]] = {
+    Convolution: _convolution,
+    Dense: _dense,
+    Matrix: _matrix,
+    ReduceSum: _reduce_sum,
+    Reshape: _reshape,
+    Scale: _scale,
+    Select: _select,
+    SumPool: _sum_pool,
+    Transpose: _transpose,
+}
