@@ -87,10 +87,11 @@ class SpikingModel:
     def ann_logits(self, samples: Mapping[str, npt.NDArray[Any]]) -> FloatArray:
         """Return the ANN's first output for preprocessed samples, (N, *shape).
 
-        Where the network ends in ArgMax, the values in front of it.
+        Where the network ends in ArgMax or Sigmoid, the values in front of it: decisions are
+        read from logits.
         """
         functions = self.graph.output_functions[0]
-        if any(f.kind == "ArgMax" for f in functions):
+        if any(f.kind in ("ArgMax", "Sigmoid") for f in functions):
             return self.graph.evaluate(samples)[self.graph.outputs[0]]
         return self.ann.run(samples)[self.ann.output_names[0]]
 
@@ -114,6 +115,7 @@ class SpikingModel:
         *,
         timesteps: int | None = None,
         target: str | None = None,
+        num_samples: int | None = None,
         batch_size: int | None = None,
         progress: Callable[[str, int, int | None], None] | None = None,
         **options: Any,
@@ -130,6 +132,8 @@ class SpikingModel:
             Window length; default: the design T.
         target : str, optional
             Default: the target that it was calibrated for.
+        num_samples : int, optional
+            Only the first rows.
         batch_size : int, optional
             Samples simulated at once.
         progress : callable, optional
@@ -141,7 +145,7 @@ class SpikingModel:
         -------
         Evaluation
         """
-        from snnconvert.convert.pipeline import evaluate_model
+        from snnconvert.convert.evaluate import evaluate_model
 
         return evaluate_model(
             self,
@@ -149,6 +153,7 @@ class SpikingModel:
             y,
             timesteps=timesteps,
             target=target,
+            num_samples=num_samples,
             batch_size=batch_size,
             progress=progress,
             **options,

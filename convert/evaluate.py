@@ -1,0 +1,192 @@
+"""Evaluate a spiking model on a target: accuracy against timesteps, the ladder, parity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.base import get_backend, prepare
+from snnconvert.calibration.data import load_rows
+from snnconvert.calibration.quantised import quantised_forward
+from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
+from snnconvert.convert.graph import Affine, Graph
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.spiking_model import SpikingModel
+from snnconvert.reports.evaluation import Evaluation, ReportContext, evaluate
+from snnconvert.reports.ladder import Rung
+from snnconvert.reports.operations import ann_macs
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
+
+BATCH_SIZE = 100
+PARITY_ROWS = 4
+LADDER_ROWS = 200
+"""Rows of the rungs between the ANN and the target: the same for all of them."""
+
+
+def evaluate_model(
+    snn: SpikingModel,
+    x: Any,
+    y: Any = None,
+    *,
+    timesteps: int | None = None,
+    target: str | None = None,
+    num_samples: int | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Run a spiking model on a target and compare it with its ANN.
+
+    Parameters
+    ----------
+    snn : SpikingModel
+    x : array, dict, path, iterable of batches or data reader
+        Raw rows; labels may come with them (key ``y``, or pairs).
+    y : (N,) int array, optional
+        Labels, where they do not come with the rows.
+    timesteps : int, optional
+        Window length; default: the design T.
+    target : str, optional
+        Default: the target that the model was calibrated for.
+    num_samples : int, optional
+        Only the first rows.
+    batch_size : int, optional
+        Samples simulated at once.
+    progress : callable, optional
+        Called with (stage, done, total).
+    **options
+        Passed on to the backend's ``emit``.
+
+    Raises
+    ------
+    DataError
+        If rows or labels cannot be used.
+    UnsupportedModelError
+        If the target cannot run the network.
+    ParityError
+        If the target's engines disagree.
+    """
+    steps = snn.timesteps if timesteps is None else timesteps
+    if steps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {steps}")
+    backend = get_backend(snn.target if target is None else target)
+    problems = backend.check(snn.network)
+    if problems:
+        raise UnsupportedModelError(problems, model=snn.network.name)
+    samples, labels = _rows(snn, x, y, num_samples)
+    seconds: dict[str, float] = {}
+    emitted = _timed(seconds, "build", lambda: backend.emit(snn, timesteps=steps, **options))
+    ann_outputs = _timed(seconds, "ann", lambda: snn.ann_logits(samples))
+    head = {name: rows[:PARITY_ROWS] for name, rows in samples.items()}
+    parity = _timed(seconds, "parity", lambda: emitted.parity(head, steps))
+    measurement = _timed(
+        seconds,
+        "evaluation",
+        lambda: evaluate(
+            emitted,
+            samples,
+            labels,
+            ann_outputs,
+            timesteps=steps,
+            batch_size=BATCH_SIZE if batch_size is None else batch_size,
+            ann_macs=_ann_macs(snn.graph),
+            lowered_values=snn.activations,
+            progress=None if progress is None else _stage(progress, "evaluation"),
+        ),
+    )
+    rungs = _timed(seconds, "ladder", lambda: _ladder(snn, samples, labels, ann_outputs, steps))
+    context = ReportContext(
+        model=_model_record(snn),
+        target=backend.name,
+        fidelity={"backend": backend.name, "neuron": "if", "reset": snn.network.reset}
+        | {"weight_bits": snn.network.weight_bits, "readout": snn.readout}
+        | {"schedule": snn.schedule, **emitted.fidelity()},
+        calibration=snn.calibration | {"preprocessing": snn.preprocessing.to_json()},
+        ladder=rungs,
+        resources=emitted.resources(),
+        parity=parity,
+        timing={f"{name}_seconds": value for name, value in seconds.items()},
+        warnings=snn.warnings,
+        notes=snn.notes,
+    )
+    return Evaluation(measurement, context)
+
+
+def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
+    began = time.perf_counter()
+    result = work()
+    seconds[name] = time.perf_counter() - began
+    return result
+
+
+def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)
+
+
+def _rows(
+    snn: SpikingModel, x: Any, y: Any, limit: int | None
+) -> tuple[Samples, npt.NDArray[np.int64] | None]:
+    """Return preprocessed rows and their labels."""
+    classes = int(np.prod(snn.network.readouts[0].shape))
+    samples, labels = load_rows(
+        x,
+        snn.input_shapes,
+        preprocessing=snn.preprocessing,
+        limit=limit,
+        classes=max(classes, 2) if y is None else None,
+    )
+    if y is None:
+        return samples, labels
+    given = np.asarray(y)
+    rows = len(next(iter(samples.values())))
+    if limit is None and len(given) != rows:
+        raise DataError(f"{len(given)} labels for {rows} rows")
+    return samples, given[:rows]
+
+
+def _ann_macs(graph: Graph) -> float:
+    return float(ann_macs(n.op.operators for n in graph.nodes if isinstance(n.op, Affine)))
+
+
+def _ladder(
+    snn: SpikingModel,
+    samples: Samples,
+    labels: npt.NDArray[Any] | None,
+    ann_outputs: FloatArray,
+    timesteps: int,
+) -> tuple[Rung, ...]:
+    """Compute the rungs between the ANN and the target, on the first rows."""
+    rows = {name: array[:LADDER_ROWS] for name, array in samples.items()}
+    truth = None if labels is None else labels[:LADDER_ROWS]
+    ann = ann_outputs[:LADDER_ROWS]
+    plain = replace(snn.network, weight_bits=None)
+    readout = snn.network.readouts[0].name
+    quantised = quantised_forward(prepare(plain).network, rows, timesteps)[readout]
+    rungs = [Rung.measured("quantised_ann", quantised, ann, truth)]
+    cpu = get_backend("cpu")
+    rungs.append(Rung.measured("snn", cpu.emit(plain).run(rows, timesteps).logits[-1], ann, truth))
+    if snn.network.weight_bits is None:
+        rungs.append(Rung("integer_snn", reason="weights were not rounded (--weight-bits)"))
+    else:
+        integers = cpu.emit(snn.network).run(rows, timesteps).logits[-1]
+        rungs.append(Rung.measured("integer_snn", integers, ann, truth))
+    return tuple(rungs)
+
+
+def _model_record(snn: SpikingModel) -> dict[str, Any]:
+    return {
+        "name": snn.network.name,
+        **snn.provenance,
+        "inputs": {name: list(shape) for name, shape in snn.input_shapes.items()},
+        "populations": len(snn.network.populations),
+        "neurons": snn.network.neurons,
+        "activations_spiking": f"{len(snn.graph.activations)} of {len(snn.graph.activations)}",
+        "timesteps": snn.timesteps,
+    }
