@@ -45,6 +45,8 @@ class Capabilities:
         Names of neuron models, resets and input encodings.
     windows, delays, relays : bool
         Firing and bias windows; delays of connections; relays as nodes of their own.
+    options : frozenset of str
+        Keyword arguments of ``emit`` that users may give.
     summary : str
         One line for ``snnconvert targets``.
     """
@@ -55,6 +57,7 @@ class Capabilities:
     windows: bool = True
     delays: bool = True
     relays: bool = True
+    options: frozenset[str] = frozenset()
     summary: str = ""
 
 
@@ -240,6 +243,20 @@ def _lacks(target: str, node: str, feature: str, option: str = "") -> Problem:
         place=f"population {node!r}",
         hint=f"use {option}" if option else "choose another target (snnconvert targets)",
     )
+
+
+def check_options(name: str, capabilities: Capabilities, options: Mapping[str, Any]) -> None:
+    """Refuse options that the target's ``emit`` does not have.
+
+    Raises
+    ------
+    UsageError
+        If there is one; names the options that exist.
+    """
+    for option in options:
+        if option not in capabilities.options:
+            known = ", ".join(sorted(capabilities.options)) or "none"
+            raise UsageError(f"target {name!r} has no option {option!r}", hint=f"known: {known}")
 
 
 def named_samples(network: Network, x: Samples) -> dict[str, npt.NDArray[Any]]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.base import get_backend, prepare
+from snnconvert.backends.base import check_options, get_backend, prepare
 from snnconvert.calibration.data import load_rows
 from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
@@ -80,9 +80,12 @@ def evaluate_model(
     problems = backend.check(snn.network)
     if problems:
         raise UnsupportedModelError(problems, model=snn.network.name)
+    check_options(backend.name, backend.capabilities, options)
+    if "timesteps" in backend.capabilities.options:
+        options["timesteps"] = steps
     samples, labels = _rows(snn, x, y, num_samples)
     seconds: dict[str, float] = {}
-    emitted = _timed(seconds, "build", lambda: backend.emit(snn, timesteps=steps, **options))
+    emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
     ann_outputs = _timed(seconds, "ann", lambda: snn.ann_logits(samples))
     head = {name: rows[:PARITY_ROWS] for name, rows in samples.items()}
     parity = _timed(seconds, "parity", lambda: emitted.parity(head, steps))
