@@ -35,7 +35,8 @@ class NengoBackend:
     name: ClassVar[str] = "nengo"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        summary="a labelled nengo.Network to run or embed, spike for spike as the reference"
+        options=frozenset({"dt", "seed", "neuron", "probes"}),
+        summary="a labelled nengo.Network to run or embed, spike for spike as the reference",
     )
 
     def __init__(self) -> None:

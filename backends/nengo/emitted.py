@@ -17,7 +17,7 @@ from snnconvert.backends.base import (
     recorded_names,
 )
 from snnconvert.backends.nengo.build import add_probes, build_network
-from snnconvert.backends.nengo.engine import nengo
+from snnconvert.backends.nengo.engine import double_precision, nengo
 from snnconvert.backends.nengo.transforms import stored_weights
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError
@@ -64,7 +64,9 @@ class NengoEmitted:
     ) -> None:
         self.executable = executable
         self.dt = dt
-        self._parts = parts = build_network(executable, dt=dt, seed=seed, probes=probes)
+        with double_precision():
+            parts = build_network(executable, dt=dt, seed=seed, probes=probes)
+        self._parts = parts
         self.network = parts.network
         self.inputs, self.outputs = parts.inputs, parts.outputs
         self.layers, self.probes = parts.layers, parts.probes
@@ -142,7 +144,7 @@ class NengoEmitted:
             probes = add_probes(self._parts, network)
         # A Model of our own has no decoder cache: nothing is decoded, and no file is touched.
         model = nengo.builder.Model(dt=self.dt, label=self.network.label)
-        with _double_precision():
+        with double_precision():
             simulator = nengo.Simulator(network, model=model, progress_bar=False)
         with simulator:
             yield simulator, probes
@@ -205,14 +207,13 @@ class NengoEmitted:
         some = {k: a[:samples] for k, a in named_samples(self.executable, x).items()}
         ours = self.run(some, timesteps, record=("*",))
         theirs = ReferenceSimulation(self.executable).run(some, timesteps, record=("*",))
-        differing = {name: int((ours.spikes[name] != t).sum()) for name, t in theirs.spikes.items()}
+        differing = {n: int((train != theirs.spikes[n]).sum()) for n, train in ours.spikes.items()}
         total = sum(differing.values())
-        where = ", ".join(name for name, count in differing.items() if count)
         if total:
             raise ParityError(
                 f"nengo and the reference differ in {total:,} of "
-                f"{sum(t.size for t in theirs.spikes.values()):,} spike entries",
-                where=f"populations {where}",
+                f"{sum(train.size for train in ours.spikes.values()):,} spike entries",
+                where="populations " + ", ".join(n for n, count in differing.items() if count),
             )
         for name, output in theirs.outputs.items():
             if not np.array_equal(ours.outputs[name], output):
@@ -221,8 +222,8 @@ class NengoEmitted:
             "compared_with": "reference",
             "samples": len(next(iter(some.values()))),
             "timesteps": timesteps,
-            "populations": len(theirs.spikes),
-            "spikes": int(sum(t.sum() for t in theirs.spikes.values())),
+            "populations": len(ours.spikes),
+            "spikes": int(sum(train.sum() for train in ours.spikes.values())),
             "differing_spikes": total,
         }
 
@@ -258,14 +259,3 @@ class _Collected:
             t = np.arange(start, start + len(values)) - r.start
             inside = (t >= 0) & (t < self.timesteps)
             self.outputs[r.name][t[inside], sample] = values[inside]
-
-
-@contextmanager
-def _double_precision() -> Iterator[None]:
-    """Build in float64, whatever the user's nengorc says: sums are exact there."""
-    bits = nengo.rc.get("precision", "bits")
-    nengo.rc.set("precision", "bits", "64")
-    try:
-        yield
-    finally:
-        nengo.rc.set("precision", "bits", bits)

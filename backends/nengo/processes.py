@@ -66,15 +66,21 @@ class PresentSample(nengo.Process):  # type: ignore[misc]  # nengo has no types
         """Present zeros: only what other nodes send enters."""
         self.sample = np.zeros((0, *self.node.shape) if self._lead else self.node.shape)
 
-    def make_step(
-        self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: dict[str, Any]
-    ) -> Step:
-        """Return the function of one step (called by Nengo's builder and by reset)."""
+    def make_state(
+        self, shape_in: Any, shape_out: Any, dt: float, dtype: Any = None
+    ) -> dict[str, Any]:
+        """Return no state; refuse a Simulator for which the weights were not made."""
         if dt != self.dt:
             raise UsageError(
                 f"the network was emitted for dt={self.dt:g}, the Simulator runs at dt={dt:g}",
                 hint=f"emit it with dt={dt:g}, or simulate with dt={self.dt:g}",
             )
+        return {}
+
+    def make_step(
+        self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: dict[str, Any]
+    ) -> Step:
+        """Return the function of one step (called by Nengo's builder and by reset)."""
         rate, node, zeros = round(1 / dt), self.node, np.zeros(self.default_size_out)
         height = rate if self._lead else 1
 

@@ -39,11 +39,10 @@ def chain_to_transforms(chain: Chain, size: int) -> list[Transform]:
         if isinstance(operator, Reshape):
             continue  # the order of the values is Nengo's
         part = _native(operator) or operator.to_sparse()
-        if isinstance(part, sp.csr_array) and parts and isinstance(parts[-1], sp.csr_array):
-            if _worth_multiplying(part, parts[-1]):
-                parts[-1] = sp.csr_array(part @ parts[-1])
-                continue
-        parts.append(part)
+        if parts and _worth_multiplying(part, parts[-1]):
+            parts[-1] = sp.csr_array(part @ parts[-1])
+        else:
+            parts.append(part)
     return [
         _matrix_transform(part) if isinstance(part, sp.csr_array) else part for part in parts
     ] or [nengo.transforms.NoTransform(size)]
@@ -100,8 +99,10 @@ def _convolution(operator: Convolution, padding: str) -> Transform:
     )
 
 
-def _worth_multiplying(later: sp.csr_array, earlier: sp.csr_array) -> bool:
-    """Tell whether the product has, at most, as many entries as both matrices."""
+def _worth_multiplying(later: Any, earlier: Any) -> bool:
+    """Tell whether both are matrices whose product has no more entries than they have."""
+    if not (isinstance(later, sp.csr_array) and isinstance(earlier, sp.csr_array)):
+        return False
     used = np.bincount(later.indices, minlength=later.shape[1])
     return bool(used @ np.diff(earlier.indptr) <= later.nnz + earlier.nnz)
 
