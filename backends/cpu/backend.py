@@ -42,6 +42,7 @@ class CpuBackend:
     name: ClassVar[str] = "cpu"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
+        options=frozenset({"threads", "memory_bytes"}),
         summary="this processor, layer by layer, spike for spike equal to the reference"
     )
 
