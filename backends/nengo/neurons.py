@@ -71,7 +71,7 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
         """Whether there are steps in which the neurons may not fire."""
         return self.start > 0 or self.stop is not None
 
-    def make_state(self, n_neurons: int, rng: Any = None, dtype: Any = None) -> dict[str, Any]:
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> dict[str, Any]:
         """Return the voltages, and a clock where there is a firing window."""
         state: dict[str, Any] = super().make_state(n_neurons, rng=rng, dtype=dtype)
         if self.windowed:
