@@ -1,0 +1,289 @@
+"""The charts of the report, as inline SVG that takes its colours from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from snnconvert.reports.metrics import AccuracyRow
+from snnconvert.reports.statistics import wilson_interval
+from snnconvert.reports.svg import Axis, dots_path, element, line_path, number, picture, thin
+from snnconvert.reports.text import count, interval, percent, plain
+from snnconvert.reports.verdict import first_near
+
+if TYPE_CHECKING:
+    from snnconvert.reports.evaluation import Evaluation
+    from snnconvert.reports.layers import LayerStatistics
+
+WIDTH, HEIGHT = 460, 290
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 40
+PLOT_HEIGHT = HEIGHT - TOP - BOTTOM + 4
+LOG_FROM = 16
+"""Runs of at least so many timesteps get a logarithmic time axis."""
+
+HOVER_POINTS = 40
+PAGE_POINTS = 5000
+"""Dots of all scatter charts together: more would make the page heavy and show no more."""
+
+SMALL_WIDTH, SMALL_HEIGHT = 168, 128
+LEAST_SHARE = 1e-4
+"""Lower end of the histograms' logarithmic axis."""
+
+Bounds = tuple[float, float]
+
+
+def accuracy_chart(evaluation: Evaluation) -> Markup:
+    """Return accuracy (without labels: agreement) against timesteps, over its whole range."""
+    curve = _Curve(evaluation)
+    low = min([*curve.values, *(bounds[0] for bounds in curve.bands)])
+    low = max(0.0, int(10 * low) / 10)
+    return curve.draw("Accuracy against timesteps", (low, 1.0), curve.steps[0], "whole")
+
+
+def close_up_chart(evaluation: Evaluation) -> Markup | None:
+    """Return the same curve near the ANN's line; None where the whole range shows as much."""
+    curve = _Curve(evaluation)
+    wanted = [*curve.bands[-1], *(curve.ann_band or (1.0, 1.0))]
+    low, high = max(min(wanted) - 0.01, 0.0), min(max(wanted) + 0.01, 1.0)
+    if high - low < 0.05:
+        low = max(high - 0.05, 0.0)
+    if high - low > 0.5 or len(curve.steps) < 3:
+        return None
+    inside = next((i for i, v in enumerate(curve.values) if v >= low), None)
+    if inside is None or inside > len(curve.steps) - 3:
+        return None
+    first = curve.steps[max(inside - 1, 0)]
+    return curve.draw("The same near the ANN's accuracy", (low, high), first, "close")
+
+
+class _Curve:
+    """What both charts draw."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        rows = evaluation.measurement.accuracy
+        self.rows = rows
+        self.steps = [row.timesteps for row in rows]
+        self.labelled = evaluation.accuracy is not None
+        samples = evaluation.measurement.samples
+        self.values = [_value(row) for row in rows]
+        self.bands = [
+            row.ci95 or wilson_interval(round(_value(row) * samples), samples) for row in rows
+        ]
+        self.ann = evaluation.measurement.ann.accuracy
+        self.ann_band = evaluation.measurement.ann.ci95
+        self.near = first_near(evaluation)
+
+    def draw(self, title: str, values: Bounds, first: int, name: str) -> Markup:
+        x = Axis(
+            first, self.steps[-1], LEFT, WIDTH - RIGHT, log=self.steps[-1] >= max(LOG_FROM, first)
+        )
+        y = Axis(*values, HEIGHT - BOTTOM, TOP)
+        at = range(self.steps.index(first), len(self.steps))
+        drawn = thin(list(at), 400)
+        clip = element(
+            "clipPath",
+            element("rect", x=LEFT, y=TOP - 4, width=WIDTH - LEFT - RIGHT + 4, height=PLOT_HEIGHT),
+            id=f"clip-{name}",
+        )
+        parts = [*self._ann(x, y), self._band(x, y, drawn)]
+        if self.labelled:
+            agreement = [(x(self.steps[i]), y(self.rows[i].agreement)) for i in drawn]
+            parts.append(element("path", d=line_path(agreement), class_="agreement"))
+        curve = [(x(self.steps[i]), y(self.values[i])) for i in drawn]
+        parts.append(element("path", d=line_path(curve), class_="snn"))
+        parts += self._mark(x, y)
+        parts += self._hover(x, y, list(at))
+        return picture(
+            WIDTH,
+            HEIGHT,
+            title,
+            clip,
+            *_axes(x, y, "accuracy" if self.labelled else "agreement with the ANN"),
+            element("g", *parts, clip_path=f"url(#clip-{name})"),
+            description=self._description(),
+        )
+
+    def _description(self) -> str:
+        last = self.rows[-1]
+        what = "Accuracy" if self.labelled else "Agreement with the ANN"
+        ann = "" if self.ann is None else f"; the ANN has {percent(self.ann)}"
+        return f"{what} is {percent(_value(last))} at T = {last.timesteps}{ann}."
+
+    def _ann(self, x: Axis, y: Axis) -> list[Markup]:
+        if self.ann is None or self.ann_band is None:
+            return []
+        top, bottom = y(self.ann_band[1]), y(self.ann_band[0])
+        return [
+            element(
+                "rect",
+                element("title", f"ANN: {percent(self.ann)}, 95 % {interval(self.ann_band)}"),
+                x=x.start,
+                y=top,
+                width=x.end - x.start,
+                height=bottom - top,
+                class_="ann-band",
+            ),
+            element("line", x1=x.start, x2=x.end, y1=y(self.ann), y2=y(self.ann), class_="ann"),
+        ]
+
+    def _band(self, x: Axis, y: Axis, drawn: Sequence[int]) -> Markup:
+        upper = [(x(self.steps[i]), y(self.bands[i][1])) for i in drawn]
+        lower = [(x(self.steps[i]), y(self.bands[i][0])) for i in reversed(drawn)]
+        return element("path", d=line_path([*upper, *lower]) + "z", class_="snn-band")
+
+    def _mark(self, x: Axis, y: Axis) -> list[Markup]:
+        if self.near is None or self.near.timesteps < x.low:
+            return []
+        here = x(self.near.timesteps)
+        side = here > (x.start + x.end) / 2
+        return [
+            element("line", x1=here, x2=here, y1=y.start, y2=y.end, class_="mark"),
+            element(
+                "text",
+                f"T = {self.near.timesteps}: within 1 point",
+                x=here + (-6 if side else 6),
+                y=y.start - 8.0,
+                text_anchor="end" if side else None,
+                class_="note",
+            ),
+        ]
+
+    def _hover(self, x: Axis, y: Axis, at: Sequence[int]) -> list[Markup]:
+        if x.log:
+            near = {round(x.low * (x.high / x.low) ** (k / HOVER_POINTS)) for k in range(41)}
+            at = [i for i in at if self.steps[i] in near]
+        return [
+            element(
+                "circle",
+                element("title", self._tip(self.rows[i], self.bands[i])),
+                cx=x(self.steps[i]),
+                cy=y(self.values[i]),
+                r=5,
+                class_="hit",
+            )
+            for i in thin(list(at), HOVER_POINTS)
+        ]
+
+    def _tip(self, row: AccuracyRow, band: Bounds) -> str:
+        lines = [f"T = {row.timesteps}: {percent(_value(row))}, 95 % {interval(band)}"]
+        if self.labelled:
+            lines.append(f"agreement with the ANN {percent(row.agreement)}")
+        return "\n".join(lines)
+
+
+def _value(row: AccuracyRow) -> float:
+    return row.agreement if row.accuracy is None else row.accuracy
+
+
+def _axes(x: Axis, y: Axis, name: str) -> list[Markup]:
+    parts = []
+    for value in y.ticks(5):
+        here = y(value)
+        digits = 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1
+        parts.append(element("line", x1=x.start, x2=x.end, y1=here, y2=here, class_="grid"))
+        parts.append(
+            element("text", percent(value, digits), x=x.start - 6, y=here + 4, text_anchor="end")
+        )
+    for value in x.ticks(8):
+        if value != int(value):
+            continue
+        here = x(value)
+        parts.append(element("line", x1=here, x2=here, y1=y.start, y2=y.start + 4, class_="axis"))
+        parts.append(element("text", str(int(value)), x=here, y=y.start + 17, text_anchor="middle"))
+    parts.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
+    parts.append(
+        element(
+            "text",
+            f"timesteps{' (logarithmic)' if x.log else ''}",
+            x=x.end,
+            y=y.start + 34,
+            text_anchor="end",
+            class_="name",
+        )
+    )
+    parts.append(element("text", name, x=x.start + 4, y=y.end + 2, class_="name"))
+    return parts
+
+
+def histogram_chart(layer: LayerStatistics) -> Markup:
+    """Return the histogram of firing rates, its shares on a logarithmic axis."""
+    x = Axis(0, 1, 24, SMALL_WIDTH - 6)
+    y = Axis(LEAST_SHARE, 1.0, SMALL_HEIGHT - 26, 10, log=True)
+    width = (x.end - x.start) / len(layer.histogram)
+    bars = "".join(
+        f"M{number(x.start + i * width)} {number(y.start)}"
+        f"v{number(y(max(share, LEAST_SHARE)) - y.start)}h{number(width - 1)}V{number(y.start)}z"
+        for i, share in enumerate(layer.histogram)
+        if share > LEAST_SHARE
+    )
+    parts = []
+    for share, text in ((1.0, "100 %"), (0.01, "1 %"), (LEAST_SHARE, "0.01 %")):
+        parts.append(element("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid"))
+        parts.append(element("text", text, x=x.start + 1, y=y(share) - 2, class_="tiny"))
+    parts[-1] = Markup("")
+    return picture(
+        SMALL_WIDTH,
+        SMALL_HEIGHT,
+        f"Firing rates of {layer.name}",
+        element("title", _rate_tip(layer)),
+        *parts,
+        element("path", d=bars, class_="bars"),
+        *_small_axis(x, y, "0", "1", "rate"),
+        description=f"{percent(layer.silent)} silent, {percent(layer.saturated)} saturated.",
+    )
+
+
+def _rate_tip(layer: LayerStatistics) -> str:
+    return (
+        f"{layer.name}: mean rate {plain(layer.rate)}, {percent(layer.silent)} silent, "
+        f"{percent(layer.saturated)} saturated"
+    )
+
+
+def scatter_chart(layer: LayerStatistics, most: int) -> Markup | None:
+    """Return the ANN's activation against the spike rate's estimate; None without pairs."""
+    points = layer.scatter[:most]
+    if not points:
+        return None
+    end = max(max(x for x, _ in points), max(y for _, y in points))
+    low = min(0.0, min(x for x, _ in points), min(y for _, y in points))
+    x = Axis(low, end, 24, SMALL_WIDTH - 6)
+    y = Axis(low, end, SMALL_HEIGHT - 26, 10)
+    correlation = "unknown" if layer.correlation is None else f"{layer.correlation:.3f}"
+    return picture(
+        SMALL_WIDTH,
+        SMALL_HEIGHT,
+        f"ANN activation against spike rate of {layer.name}",
+        element("title", f"{layer.name}: {count(len(points), 'pair')}, correlation {correlation}"),
+        element("line", x1=x.start, y1=y.start, x2=x.end, y2=y.end, class_="identity"),
+        element("path", d=dots_path((x(a), y(b)) for a, b in points), class_="dots"),
+        element("line", x1=x.start, x2=x.start, y1=y.start, y2=y.end, class_="axis"),
+        element("text", "SNN", x=x.start + 4, y=y.end + 5, class_="tiny"),
+        *_small_axis(x, y, plain(low), plain(end), "ANN"),
+        description=f"Correlation {correlation}.",
+    )
+
+
+def _small_axis(x: Axis, y: Axis, low: str, high: str, name: str) -> list[Markup]:
+    below = y.start + 12
+    return [
+        element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"),
+        element("text", low, x=x.start, y=below, text_anchor="middle", class_="tiny"),
+        element("text", high, x=x.end, y=below, text_anchor="end", class_="tiny"),
+        element(
+            "text", name, x=(x.start + x.end) / 2, y=below, text_anchor="middle", class_="tiny name"
+        ),
+    ]
+
+
+def ladder_chart(position: float, low: float, high: float, band: Bounds | None) -> Markup:
+    """Return one rung's place on the axis that all rungs share."""
+    x = Axis(low, high, 6, 154)
+    parts = [element("line", x1=x.start, x2=x.end, y1=9, y2=9, class_="grid")]
+    if band is not None:
+        start, end = x(max(band[0], low)), x(min(band[1], high))
+        parts.append(element("line", x1=start, x2=end, y1=9, y2=9, class_="range"))
+    parts.append(element("circle", cx=x(position), cy=9, r=4.5, class_="rung"))
+    return element("svg", *parts, viewBox="0 0 160 18", aria_hidden="true", class_="track")

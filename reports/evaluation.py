@@ -1,0 +1,319 @@
+"""Evaluation: run the samples through the target in batches and gather what report.json holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.base import Emitted, RunResult, check_timesteps
+from snnconvert.convert.errors import DataError, UsageError
+from snnconvert.convert.linear import FloatArray
+from snnconvert.reports.energy import EnergyEstimate, estimate_energy
+from snnconvert.reports.ladder import Rung, complete_ladder, ends_of_ladder
+from snnconvert.reports.layers import (
+    LayerRecorder,
+    LayerStatistics,
+    recorders,
+    recorders_by_activation,
+)
+from snnconvert.reports.metrics import (
+    AccuracyRow,
+    AnnResult,
+    Answers,
+    FinalAnswers,
+    check_labels,
+)
+from snnconvert.reports.operations import InputActivity, Operations, count_operations
+
+Array: TypeAlias = npt.NDArray[Any]
+Activations: TypeAlias = Callable[[Mapping[str, Array]], Iterator[tuple[str, FloatArray]]]
+
+COMPARED_ROWS = 64
+"""Samples on which every layer is compared with the ANN's activation."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a run of all samples gave.
+
+    Attributes
+    ----------
+    samples : int
+    accuracy : tuple of AccuracyRow
+        One for every t = 1..T.
+    ann : AnnResult
+        The ANN on the same samples.
+    layers : tuple of LayerStatistics
+        In the network's order.
+    operations : Operations
+    seconds : float
+        Spent in the target's simulation.
+    final : FinalAnswers
+        Of every sample, at T.
+    details : dict
+        What the target said about the run: counts added up over the batches, anything else as
+        the first batch has it.
+    """
+
+    samples: int
+    accuracy: tuple[AccuracyRow, ...]
+    ann: AnnResult
+    layers: tuple[LayerStatistics, ...]
+    operations: Operations
+    seconds: float
+    final: FinalAnswers
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """What the report says beside the measurement. Every value must be ready for JSON.
+
+    Attributes
+    ----------
+    model : dict
+        The ANN: name, file, hash, opset, versions, ...
+    target : str
+        Name of the backend.
+    fidelity : dict
+        How faithful the run is: backend, engine, neuron, reset, weight bits, delay, input kind.
+    calibration : dict
+        Method and its configuration, data, rows, hash.
+    ladder : tuple of Rung
+        The rungs that only the pipeline can compute, all on the same first rows, and reasons for
+        those that it did not; `ann` and `target` follow from the measurement.
+    resources : dict
+        What the network takes on the target; {} where nothing counts.
+    parity : dict or None
+        What was compared with what.
+    timing : dict
+        Seconds of the stages.
+    warnings, notes : tuple of str
+    """
+
+    model: dict[str, Any]
+    target: str
+    fidelity: dict[str, Any]
+    calibration: dict[str, Any]
+    ladder: tuple[Rung, ...] = ()
+    resources: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] | None = None
+    timing: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A spiking network compared with its ANN: everything that report.json holds.
+
+    Attributes
+    ----------
+    measurement : Measurement
+    context : ReportContext
+    """
+
+    measurement: Measurement
+    context: ReportContext
+
+    @property
+    def timesteps(self) -> int:
+        """The readout window T."""
+        return self.measurement.accuracy[-1].timesteps
+
+    @property
+    def final(self) -> AccuracyRow:
+        """The row at T."""
+        return self.measurement.accuracy[-1]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy at T, in [0, 1]; None without labels."""
+        return self.final.accuracy
+
+    @property
+    def ladder(self) -> tuple[Rung, ...]:
+        """All five rungs, `ann` and `target` on the rows that the others were computed on."""
+        given = self.context.ladder
+        rows = min((r.samples for r in given if r.samples), default=self.measurement.samples)
+        return complete_ladder((*ends_of_ladder(self.measurement.final, rows), *given))
+
+    @property
+    def energy(self) -> tuple[EnergyEstimate, ...]:
+        """Estimates, never measurements."""
+        return estimate_energy(self.measurement.operations)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before trusting the numbers."""
+        return self.context.warnings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return report.json as a dictionary: strictly valid JSON, documented in docs/report.md."""
+        from snnconvert.reports.document import report_document
+
+        return report_document(self)
+
+    def to_csv(self) -> str:
+        """Return accuracy.csv: one row for every timestep."""
+        from snnconvert.reports.document import accuracy_csv
+
+        return accuracy_csv(self)
+
+    def to_html(self) -> str:
+        """Return the report as one self-contained HTML page."""
+        from snnconvert.reports.render import render_html
+
+        return render_html(self)
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return the rows (label, text) that a terminal shows."""
+        from snnconvert.reports.summary import summary_table
+
+        return summary_table(self)
+
+    def write(self, folder: Path) -> None:
+        """Write report.json, report.html and accuracy.csv into an existing folder."""
+        from snnconvert.reports.render import write_report
+
+        write_report(self, folder)
+
+
+def evaluate(
+    emitted: Emitted,
+    samples: Mapping[str, Array],
+    labels: Array | None,
+    ann_outputs: Array,
+    *,
+    timesteps: int,
+    batch_size: int,
+    ann_macs: float,
+    lowered_values: Activations | None = None,
+    compared_rows: int = COMPARED_ROWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Measurement:
+    """Run all samples on the target, batch by batch, and compare them with the ANN.
+
+    Parameters
+    ----------
+    emitted : Emitted
+        The network on its target.
+    samples : dict of (N, *shape) arrays
+        Preprocessed, by input name.
+    labels : (N,) int array or None
+    ann_outputs : (N, classes) array
+        The ANN's on the same samples. With a single output it must be the logit, not its sigmoid:
+        its sign is the answer.
+    timesteps : int
+        Readout window T.
+    batch_size : int
+        Samples simulated at once; no more outputs than a batch's are ever held.
+    ann_macs : float
+        Multiply-adds of the ANN, see ``operations.ann_macs``.
+    lowered_values : callable, optional
+        Yields (population or its graph node, ANN activation) for samples that it is given.
+    compared_rows : int
+        How many of the first samples it is given.
+    progress : callable, optional
+        Called with (samples done, samples in all).
+
+    Returns
+    -------
+    Measurement
+        The same for every batch size (sums of floats up to rounding).
+
+    Raises
+    ------
+    DataError
+        If samples, labels and ANN outputs do not belong together.
+    UsageError
+        If `timesteps` or `batch_size` is out of range.
+    """
+    rows = _check(samples, ann_outputs, batch_size)
+    classes = int(np.prod(ann_outputs.shape[1:]))
+    labels = check_labels(labels, rows, classes)
+    network = emitted.executable
+    steps = check_timesteps(network, timesteps)
+    answers = Answers(timesteps, labels is not None)
+    activity = InputActivity(network, steps)
+    compared = min(compared_rows, rows) if lowered_values is not None else 0
+    recording = recorders(network, steps, compared)
+    details: dict[str, Any] = {}
+    seconds = 0.0
+    for start in range(0, rows, batch_size):
+        here = slice(start, min(start + batch_size, rows))
+        batch = {name: x[here] for name, x in samples.items()}
+        began = time.perf_counter()
+        result = emitted.run(batch, timesteps)
+        seconds += time.perf_counter() - began
+        answers.add(result.logits, ann_outputs[here], None if labels is None else labels[here])
+        activity.add(batch)
+        for name, recorder in recording.items():
+            recorder.add(result.spike_counts[name])
+        if lowered_values is not None and start < compared:
+            _compare(recording, result, batch, min(here.stop, compared) - start, lowered_values)
+        _add_details(details, result.details)
+        if progress is not None:
+            progress(here.stop, rows)
+    return Measurement(
+        samples=rows,
+        accuracy=answers.table(steps - timesteps),
+        ann=answers.ann(),
+        layers=tuple(recorder.result() for recorder in recording.values()),
+        operations=count_operations(
+            network,
+            {name: recorder.total for name, recorder in recording.items()},
+            activity,
+            samples=rows,
+            steps=steps,
+            ann_macs=ann_macs,
+        ),
+        seconds=seconds,
+        final=answers.final(),
+        details=details,
+    )
+
+
+def _check(samples: Mapping[str, Array], ann_outputs: Array, batch_size: int) -> int:
+    """Return the number of samples."""
+    if batch_size < 1:
+        raise UsageError(f"batch size must be at least 1, not {batch_size}")
+    lengths = {name: len(x) for name, x in samples.items()}
+    rows = next(iter(lengths.values()), 0)
+    if not rows:
+        raise DataError("no samples to evaluate")
+    for name, length in lengths.items():
+        if length != rows:
+            raise DataError(f"input {name!r} has {length:,} samples, the first input {rows:,}")
+    if len(ann_outputs) != rows:
+        raise DataError(f"the ANN's outputs are for {len(ann_outputs):,} samples, not {rows:,}")
+    return rows
+
+
+def _add_details(total: dict[str, Any], batch: Mapping[str, Any]) -> None:
+    for name, value in batch.items():
+        if name in total and isinstance(value, int) and not isinstance(value, bool):
+            total[name] += value
+        else:
+            total.setdefault(name, value)
+
+
+def _compare(
+    recording: Mapping[str, LayerRecorder],
+    result: RunResult,
+    batch: Mapping[str, Array],
+    rows: int,
+    lowered_values: Activations,
+) -> None:
+    """Compare the first rows of a batch with the ANN's activations."""
+    known = recorders_by_activation(recording)
+    for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
+        if name in known:
+            counts = result.spike_counts[known[name].population.name]
+            known[name].compare(counts[:rows], activation)

@@ -1,0 +1,240 @@
+"""What each population did: rates, silent and saturated neurons, and how near the ANN it came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Input, Network, Population
+from snnconvert.reports.statistics import PairMoments
+
+SATURATED_RATE = 15 / 16
+"""A neuron is saturated where it fires in at least this share of the steps in which it is driven.
+
+Not in all of them: its input is uneven at the start, and a few spikes are lost there."""
+
+HISTOGRAM_BINS = 20
+SCATTER_POINTS = 400
+CANDIDATES = 8
+"""Pairs drawn for each point of the scatter: most activations behind a ReLU are zero."""
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ThresholdSummary:
+    """Thresholds of a population in ANN units: the activation that a rate of 1 stands for."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """One population over all evaluated samples.
+
+    Attributes
+    ----------
+    name : str
+    neurons : int
+    threshold : ThresholdSummary
+    steps : int
+        Steps in which it may fire.
+    rate : float
+        Mean spikes a neuron and step.
+    spikes : float
+        Mean spikes a sample, all neurons together.
+    silent : float
+        Share of neuron-sample pairs without a spike.
+    never_fired : float
+        Share of neurons without a spike on any sample.
+    saturated : float
+        Share of neuron-sample pairs that fired in at least ``SATURATED_RATE`` of the steps in which
+        they were driven.
+    compared : int
+        Samples on which it was compared with the ANN's activation.
+    relative_error : float or None
+        ``||scale * rate - activation|| / ||activation||`` over those samples.
+    correlation : float or None
+        Pearson's r between the two; None where one is constant.
+    histogram : tuple of float
+        Share of neuron-sample pairs in each of ``HISTOGRAM_BINS`` equal intervals of the rate.
+    scatter : tuple of (float, float)
+        ANN activation and its estimate for pairs drawn at random, those dropped in which both are
+        zero.
+    """
+
+    name: str
+    neurons: int
+    threshold: ThresholdSummary
+    steps: int
+    rate: float
+    spikes: float
+    silent: float
+    never_fired: float
+    saturated: float
+    compared: int
+    relative_error: float | None
+    correlation: float | None
+    histogram: tuple[float, ...]
+    scatter: tuple[tuple[float, float], ...]
+
+
+def firing_steps(population: Population, steps: int) -> int:
+    """Return the steps, of those simulated, in which a population may fire."""
+    stop = steps if population.stop is None else min(population.stop, steps)
+    return max(stop - population.start, 0)
+
+
+def driven_steps(network: Network, steps: int) -> dict[str, int]:
+    """Return the steps over which each population's spikes stand for its activation.
+
+    The firing window without the steps before any input can have arrived: with one step of delay
+    a connection, a deep population has nothing to say at first, and its rate is taken over the
+    rest.
+    """
+    arrival: dict[str, int] = {}
+    driven: dict[str, int] = {}
+    for node in network.nodes:
+        if isinstance(node, Input):
+            arrival[node.name] = node.start
+            continue
+        reached = [arrival[c.source] + c.delay for c in network.incoming(node.name)]
+        arrival[node.name] = min(reached, default=0)
+        if isinstance(node, Population):
+            first = max(arrival[node.name], node.start)
+            arrival[node.name] = first
+            last = steps if node.stop is None else min(node.stop, steps)
+            driven[node.name] = max(last - first, 1)
+    return driven
+
+
+class LayerRecorder:
+    """Gathers one population's statistics, batch by batch.
+
+    Parameters
+    ----------
+    population : Population
+        As executed.
+    steps : int
+        Steps in which it may fire.
+    driven : int
+        Steps over which its spikes stand for its activation, see `driven_steps`.
+    compare_rows : int
+        Samples that will be compared with the ANN.
+    """
+
+    def __init__(self, population: Population, steps: int, driven: int, compare_rows: int) -> None:
+        self.population = population
+        self.steps = steps
+        self.driven = driven
+        self.samples = 0
+        self.compared = 0
+        self.total = np.zeros(population.size, np.int64)
+        self._frequency = np.zeros(steps + 1, np.int64)
+        self._moments = PairMoments()
+        self._scatter = _Scatter(compare_rows, population.size)
+
+    def add(self, counts: Counts) -> None:
+        """Count the spikes (n, *shape) of a batch."""
+        self.samples += len(counts)
+        self.total += counts.reshape(len(counts), -1).sum(axis=0)
+        self._frequency += np.bincount(counts.reshape(-1), minlength=self.steps + 1)
+
+    def compare(self, counts: Counts, activation: FloatArray) -> None:
+        """Compare the spikes (n, *shape) of the next rows with the ANN's activation."""
+        estimate = counts * (np.asarray(self.population.scale, np.float64) / self.driven)
+        reference = np.asarray(activation, np.float64).reshape(estimate.shape)
+        self._moments.add(reference, estimate)
+        self._scatter.add(self.compared, reference, estimate)
+        self.compared += len(counts)
+
+    def result(self) -> LayerStatistics:
+        """Return the statistics of everything added so far."""
+        pairs = int(self._frequency.sum())
+        counts = np.arange(self.steps + 1)
+        saturated = self._frequency[counts >= max(math.ceil(SATURATED_RATE * self.driven), 1)]
+        scale = np.broadcast_to(self.population.scale, self.population.shape)
+        spikes = int(self._frequency @ counts)
+        return LayerStatistics(
+            name=self.population.name,
+            neurons=self.population.size,
+            threshold=ThresholdSummary(
+                float(scale.min()), float(np.median(scale)), float(scale.max())
+            ),
+            steps=self.steps,
+            rate=spikes / (pairs * max(self.steps, 1)),
+            spikes=spikes / self.samples,
+            silent=int(self._frequency[0]) / pairs,
+            never_fired=int((self.total == 0).sum()) / self.population.size,
+            saturated=int(saturated.sum()) / pairs,
+            compared=self.compared,
+            relative_error=self._moments.relative_error,
+            correlation=self._moments.correlation,
+            histogram=self._histogram(pairs),
+            scatter=self._scatter.points(),
+        )
+
+    def _histogram(self, pairs: int) -> tuple[float, ...]:
+        counts = np.arange(self.steps + 1)
+        index = np.minimum(counts * HISTOGRAM_BINS // max(self.steps, 1), HISTOGRAM_BINS - 1)
+        shares = np.bincount(index, weights=self._frequency, minlength=HISTOGRAM_BINS) / pairs
+        return tuple(float(share) for share in shares)
+
+
+class _Scatter:
+    """A fixed random choice of (sample, neuron) pairs, filled as their rows come by.
+
+    The choice depends on the shape only, so the batch size changes nothing.
+    """
+
+    def __init__(self, rows: int, neurons: int) -> None:
+        self.neurons = neurons
+        pairs = rows * neurons
+        chosen = np.random.default_rng(0).choice(
+            pairs, min(CANDIDATES * SCATTER_POINTS, pairs), replace=False
+        )
+        self.row, self.neuron = np.divmod(chosen, neurons)
+        self.values = np.zeros((chosen.size, 2))
+
+    def add(self, first_row: int, reference: FloatArray, estimate: FloatArray) -> None:
+        here = (self.row >= first_row) & (self.row < first_row + len(reference))
+        at = (self.row[here] - first_row, self.neuron[here])
+        self.values[here, 0] = reference.reshape(len(reference), -1)[at]
+        self.values[here, 1] = estimate.reshape(len(estimate), -1)[at]
+
+    def points(self) -> tuple[tuple[float, float], ...]:
+        shown = self.values[(self.values != 0).any(axis=1)][:SCATTER_POINTS]
+        return tuple((float(x), float(y)) for x, y in shown)
+
+
+def recorders(network: Network, steps: int, compare_rows: int) -> dict[str, LayerRecorder]:
+    """Return a recorder for every population, in the network's order."""
+    driven = driven_steps(network, steps)
+    return {
+        p.name: LayerRecorder(p, firing_steps(p, steps), driven[p.name], compare_rows)
+        for p in network.populations
+    }
+
+
+def recorders_by_activation(
+    recording: Mapping[str, LayerRecorder],
+) -> dict[str, LayerRecorder]:
+    """Return the recorders by what an ANN activation is called: population, or graph node.
+
+    A graph node that several populations share (on and off halves of signed values) is none of
+    theirs alone.
+    """
+    tensors = [r.population.tensor for r in recording.values()]
+    by_tensor = {
+        r.population.tensor: r
+        for r in recording.values()
+        if r.population.tensor is not None and tensors.count(r.population.tensor) == 1
+    }
+    return {**by_tensor, **recording}
