@@ -21,7 +21,7 @@ from snnconvert.convert.linear import (
     chain_output_shape,
     weights_of,
 )
-from snnconvert.convert.onnx_node import OnnxNode, UnknownInput, Unsupported
+from snnconvert.convert.onnx_node import OnnxNode, UnknownInput
 
 MAX_ELEMENTS = 2**27
 """The largest value of one sample that we follow: 1 GiB in double precision."""
@@ -209,7 +209,7 @@ class GraphBuilder:
     def integer_list(self, node: OnnxNode, name: str, index: int) -> tuple[int, ...] | None:
         """Return a list that older opsets give as an attribute, newer ones as an input."""
         if name in node.attributes:
-            return node.ints(name)
+            return node.integers(name)
         return None if self.value(node, index) is None else self.integers(node, index)
 
     # Writing the Graph.
@@ -275,6 +275,12 @@ class GraphBuilder:
         """Let an output of the node be a value that exists."""
         self.values[node.outputs[output]] = Activation(x.name, x.shape, dtype or x.dtype)
 
+    def copy(self, x: Activation, tensor: str) -> str:
+        """Add a node that repeats `x` under the name of a tensor; return the node's name."""
+        name = self._unique(tensor)
+        self.nodes.append(Node(name, Affine(()), (x.name,), x.shape, tensor))
+        return name
+
     def fold(self, node: OnnxNode, array: npt.NDArray[Any], output: int = 0) -> None:
         """Let an output of the node be a constant."""
         self.budget.charge(array.nbytes, node.place)
@@ -320,15 +326,3 @@ def _index_bytes(operator: LinearOperator) -> int:
     if not isinstance(operator, Select):
         return 0
     return sum(index.nbytes for index in operator.indices if index is not None)
-
-
-__all__ = [
-    "MAX_ELEMENTS",
-    "Activation",
-    "Budget",
-    "Constant",
-    "GraphBuilder",
-    "Unknown",
-    "Unsupported",
-    "Value",
-]

@@ -77,22 +77,22 @@ class OnnxNode:
         formal = onnx.defs.get_schema(self.op_type, self.opset, self.domain).inputs
         return str(formal[min(index, len(formal) - 1)].name)
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
         """Return an integer attribute."""
         found = self._attribute(name, onnx.AttributeProto.INT)
         return default if found is None else int(found.i)
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
         found = self._attribute(name, onnx.AttributeProto.FLOAT)
         return default if found is None else float(found.f)
 
-    def string(self, name: str, default: str) -> str:
+    def text(self, name: str, default: str) -> str:
         """Return a string attribute."""
         found = self._attribute(name, onnx.AttributeProto.STRING)
         return default if found is None else bytes(found.s).decode("utf-8", "replace")
 
-    def ints(self, name: str) -> tuple[int, ...] | None:
+    def integers(self, name: str) -> tuple[int, ...] | None:
         """Return an attribute that is a list of integers, None if absent."""
         found = self._attribute(name, onnx.AttributeProto.INTS)
         return None if found is None else tuple(found.ints)

@@ -38,19 +38,19 @@ def broadcast_shape(node: OnnxNode, *shapes: Sequence[int]) -> Shape:
         raise node.invalid(f"shapes {listed} (without batch) do not broadcast") from None
 
 
-def stretch(build: GraphBuilder, node: OnnxNode, x: Activation, shape: Shape) -> Chain:
-    """Return the operators that repeat `x` along its axes of extent 1 to `shape`."""
-    build.check_size(node, shape)
-    if len(shape) != len(x.shape):
+def stretch(build: GraphBuilder, node: OnnxNode, have: Shape, want: Shape) -> Chain:
+    """Return the operators that repeat a value along its axes of extent 1 (batch not counted)."""
+    build.check_size(node, want)
+    if len(want) != len(have):
         raise node.batch_axis(
-            f"broadcasting {list(x.shape)} to {list(shape)} (without batch) adds axes before the "
-            "batch"
+            f"broadcasting {list(have)} to {list(want)} (without batch) adds axes before the batch"
         )
+    if have == want:
+        return ()
     indices: list[IntArray | None] = [
-        None if have == want else np.zeros(want, np.int64)
-        for have, want in zip(x.shape, shape, strict=True)
+        None if old == new else np.zeros(new, np.int64) for old, new in zip(have, want, strict=True)
     ]
-    return () if x.shape == shape else (Select(x.shape, tuple(indices)),)
+    return (Select(have, tuple(indices)),)
 
 
 def reshape_to(build: GraphBuilder, node: OnnxNode, x: Activation, target: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnconvert.convert.linear import FloatArray, Shape, Window
-from snnconvert.convert.onnx_builder import Activation
+from snnconvert.convert.onnx_builder import Activation, GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 
 AUTO_PAD = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
@@ -32,7 +32,12 @@ class Geometry:
 
 
 def read_geometry(
-    node: OnnxNode, x: Activation, size: Sequence[int], *, ceil_mode: bool = False
+    build: GraphBuilder,
+    node: OnnxNode,
+    x: Activation,
+    size: Sequence[int],
+    *,
+    ceil_mode: bool = False,
 ) -> Geometry:
     """Read strides, dilations and padding of a window of `size` over the axes behind the channel.
 
@@ -51,6 +56,8 @@ def read_geometry(
     dilations = _positive(node, "dilations", rank)
     reach = [d * (s - 1) + 1 for s, d in zip(size, dilations, strict=True)]
     begins, ends = _padding(node, spatial, reach, strides)
+    widened = [s + b + e for s, b, e in zip(spatial, begins, ends, strict=True)]
+    build.check_size(node, (x.shape[0], *widened))
     window_ends = []
     for extent, begin, end, span, stride in zip(spatial, begins, ends, reach, strides, strict=True):
         count = _positions(extent, begin, end, span, stride, ceil_mode)
@@ -66,7 +73,7 @@ def read_geometry(
 
 def read_kernel_shape(node: OnnxNode) -> Shape:
     """Return the pooling window's extent."""
-    size = node.ints("kernel_shape")
+    size = node.integers("kernel_shape")
     if not size or min(size) < 1 or max(size) > MAX_EXTENT:
         raise node.invalid(f"kernel_shape {list(size or ())} is no window")
     return size
@@ -83,17 +90,18 @@ def covered(window: Window, spatial: Shape, begins: Shape, ends: Shape) -> Float
     for axis, extent in enumerate(spatial):
         pad = window.pads[axis][0]
         positions = window.output_extent(spatial)[axis]
-        start = np.arange(positions)[:, None] * window.strides[axis] - pad
-        taps = start + np.arange(window.size[axis]) * window.dilations[axis]
-        inside = (taps >= -begins[axis]) & (taps < extent + ends[axis])
+        start = np.arange(positions) * window.strides[axis] - pad
+        size, dilation = window.size[axis], window.dilations[axis]
+        first = np.clip(-((begins[axis] + start) // dilation), 0, size)
+        past = np.clip(-((start - extent - ends[axis]) // dilation), 0, size)
         shape = [1] * (len(spatial) + 1)
         shape[axis + 1] = positions
-        counts = counts * inside.sum(axis=1).reshape(shape)
+        counts = counts * np.maximum(past - first, 0).reshape(shape)
     return counts
 
 
 def _positive(node: OnnxNode, name: str, rank: int) -> Shape:
-    numbers = node.ints(name) or (1,) * rank
+    numbers = node.integers(name) or (1,) * rank
     if len(numbers) != rank or min(numbers) < 1 or max(numbers) > MAX_EXTENT:
         raise node.invalid(f"{name} {list(numbers)} do not fit a window of {rank} axes")
     return numbers
@@ -103,11 +111,11 @@ def _padding(
     node: OnnxNode, spatial: Shape, reach: Sequence[int], strides: Shape
 ) -> tuple[Shape, Shape]:
     rank = len(spatial)
-    mode = node.string("auto_pad", "NOTSET") or "NOTSET"
+    mode = node.text("auto_pad", "NOTSET") or "NOTSET"
     if mode not in AUTO_PAD:
         raise node.invalid(f"auto_pad {mode!r} is none of {', '.join(AUTO_PAD)}")
     if mode == "NOTSET":
-        pads = node.ints("pads") or (0,) * (2 * rank)
+        pads = node.integers("pads") or (0,) * (2 * rank)
         if len(pads) != 2 * rank or min(pads) < 0 or max(pads) > MAX_EXTENT:
             raise node.invalid(f"pads {list(pads)} do not fit a window of {rank} axes")
         return pads[:rank], pads[rank:]

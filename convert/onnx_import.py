@@ -1,0 +1,151 @@
+"""Import an ONNX model as a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+from onnx import ModelProto
+
+from snnconvert.convert.errors import ModelFileError, Problem, UnsupportedModelError
+from snnconvert.convert.graph import Graph
+from snnconvert.convert.onnx_file import OnnxFile, opsets, read_onnx, serialise
+from snnconvert.convert.onnx_functions import inline_functions
+from snnconvert.convert.onnx_inputs import read_inputs
+from snnconvert.convert.onnx_structure import read_structure
+from snnconvert.convert.onnx_translate import translate
+from snnconvert.convert.onnx_write import cut_model, readable_by_onnxruntime
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A model as a Graph, and as bytes that onnxruntime runs.
+
+    Attributes
+    ----------
+    graph : Graph or None
+        None when there are problems.
+    model_bytes : bytes
+        One self-contained serialised ModelProto: external data embedded, functions expanded, cut
+        at the inputs and outputs that were chosen.
+    path : str or None
+        Where it was read from.
+    opset : int
+    node_count : int
+        Nodes in the file.
+    problems : tuple of Problem
+        Why it cannot be converted, in the order of the file.
+    batch_fixed : int or None
+        Batch extent that the file insists on; the Graph takes any.
+    input_dtypes : dict of str
+        NumPy's name of each input's type in the file.
+    """
+
+    graph: Graph | None
+    model_bytes: bytes
+    path: str | None
+    opset: int
+    node_count: int
+    problems: tuple[Problem, ...]
+    batch_fixed: int | None
+    input_dtypes: dict[str, str]
+
+
+def import_onnx(
+    model: str | PathLike[str] | bytes | ModelProto,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Imported:
+    """Import an ONNX model.
+
+    Parameters
+    ----------
+    model : path, bytes or ModelProto
+    input_shapes : dict of sequence of int, optional
+        Shapes without batch of inputs whose shape the file leaves open; the name "" stands for
+        the only input.
+    inputs, outputs : sequence of str, optional
+        Tensors between which the graph is cut out; default: the file's own.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read, is no valid ONNX model, or leaves a shape open.
+    UsageError
+        If an argument names no tensor of the model.
+    UnsupportedModelError
+        If the model cannot be converted; lists every reason.
+    """
+    imported = check_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
+    if imported.problems:
+        raise UnsupportedModelError(imported.problems, model=_label(imported.path))
+    return imported
+
+
+def check_onnx(
+    model: str | PathLike[str] | bytes | ModelProto,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Imported:
+    """Import an ONNX model; what cannot be converted is returned as problems, not raised.
+
+    Parameters and other errors are those of :func:`import_onnx`.
+    """
+    file = read_onnx(model)
+    try:
+        return _import_file(file, input_shapes or {}, inputs, outputs)
+    except ModelFileError as error:
+        if file.path is None or file.path in error.where or file.path in error.message:
+            raise
+        where = f"{error.where}, in {file.path}" if error.where else file.path
+        raise ModelFileError(error.message, where=where, why=error.why, hint=error.hint) from error
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{file.label} holds names that are not text: {error}") from error
+
+
+def _label(path: str | None) -> str:
+    return OnnxFile(ModelProto(), path, None).label
+
+
+def _import_file(
+    file: OnnxFile,
+    input_shapes: Mapping[str, Sequence[int]],
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+) -> Imported:
+    model = inline_functions(file.model)
+    structure = read_structure(model, inputs, outputs)
+    specs = read_inputs(model, structure, input_shapes)
+    model_bytes = file.original
+    if structure.cut:
+        model = cut_model(model, structure, specs)
+    model = readable_by_onnxruntime(model)
+    if model_bytes is None or model is not file.model:
+        model_bytes = serialise(model)
+    opset = opsets(file.model)[""]
+    found = translate(structure, specs, len(model_bytes))
+    graph = None
+    if not found.problems:
+        graph = Graph(
+            file.model.graph.name or file.label,
+            found.nodes,
+            found.outputs,
+            structure.outputs,
+            opset=opset,
+            notes=found.notes,
+        )
+    return Imported(
+        graph,
+        model_bytes,
+        file.path,
+        opset,
+        len(file.model.graph.node),
+        found.problems,
+        found.batch_fixed,
+        {spec.name: spec.dtype for spec in specs},
+    )

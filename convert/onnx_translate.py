@@ -1,0 +1,249 @@
+"""Walk the nodes of a model and let each operator's importer build its part of the Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnconvert.convert.errors import ModelFileError, Problem
+from snnconvert.convert.graph import GraphInput, Node
+from snnconvert.convert.onnx_builder import Activation, Budget, Constant, GraphBuilder, Unknown
+from snnconvert.convert.onnx_folding import MAX_CONSTANT_BYTES, fold, is_foldable
+from snnconvert.convert.onnx_inputs import InputSpec
+from snnconvert.convert.onnx_node import OnnxNode, UnknownInput, Unsupported
+from snnconvert.convert.onnx_registry import find_importer
+from snnconvert.convert.onnx_same import first_difference
+from snnconvert.convert.onnx_structure import Structure
+from snnconvert.convert.onnx_tensors import sparse_array, tensor_array
+from snnconvert.convert.onnx_unsupported import unsupported_operator
+
+BATCHES = (37, 41)
+"""Extents that stand for a free batch in shape arithmetic: rare in files, so that a 1 or an 8 that
+a file states is not taken for the batch. What depends on the extent differs between the two."""
+
+CONSTANT_BYTES = 2**30
+CONSTANT_BYTES_PER_FILE_BYTE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """What the nodes of a file became.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+    outputs : tuple of str
+        Graph nodes of the outputs; incomplete when there are problems.
+    problems : tuple of Problem
+        In the order of the file.
+    reads_batch : bool
+        Whether shape arithmetic used the extent of the batch.
+    batch_fixed : int or None
+        Batch extent that the file insists on.
+    notes : tuple of str
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    reads_batch: bool
+    batch_fixed: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: int) -> Translation:
+    """Translate the nodes of a model.
+
+    The batch is free in the Graph. Where the file leaves it free too, shape arithmetic is done for
+    an unusual extent, and for a second one if any of it read the extent; both must give the same
+    Graph. A file that only works for one sample at a time is taken as having a batch of 1.
+
+    Parameters
+    ----------
+    structure : Structure
+    specs : tuple of InputSpec
+    file_bytes : int
+        Size of the file, in proportion to which constants may unfold.
+
+    Raises
+    ------
+    ModelFileError
+        If a node is invalid, or an input's shape is open and nothing else is in the way.
+    """
+    fixed = [spec.batch for spec in specs if spec.batch is not None]
+    constants = _load_constants(structure)
+    limit = CONSTANT_BYTES + CONSTANT_BYTES_PER_FILE_BYTE * file_bytes
+
+    def run(batch: int, batch_fixed: int | None = None, *notes: str) -> Translation:
+        walk = _Walk(
+            structure, specs, constants, GraphBuilder(batch, _names(structure), Budget(limit))
+        )
+        with np.errstate(all="ignore"):  # NaN and infinity are looked for where they would matter
+            return walk.run(batch_fixed, notes)
+
+    if fixed:
+        return run(fixed[0], fixed[0])
+    found = run(BATCHES[0])
+    culprit = next((p.node for p in found.problems if p.code == "batch-axis"), None)
+    if culprit is None and found.reads_batch and not found.problems:
+        again = run(BATCHES[1])
+        culprit = first_difference(found.nodes, again.nodes)
+    if culprit is None:
+        return found
+    note = f"the file leaves the batch free, but node {culprit!r} takes one sample at a time"
+    single = run(1, 1, note)
+    stays = any(p.code == "batch-axis" for p in single.problems)
+    return found if stays and found.problems else single
+
+
+def _names(structure: Structure) -> Iterable[str]:
+    yield from structure.inputs
+    yield from (node.name for node in structure.nodes)
+
+
+def _load_constants(structure: Structure) -> dict[str, Constant]:
+    constants = {
+        name: Constant(tensor_array(tensor), name)
+        for name, tensor in structure.initialisers.items()
+    }
+    for name, sparse in structure.sparse_initialisers.items():
+        constants[name] = Constant(sparse_array(sparse, MAX_CONSTANT_BYTES), name)
+    return constants
+
+
+class _Walk:
+    def __init__(
+        self,
+        structure: Structure,
+        specs: tuple[InputSpec, ...],
+        constants: dict[str, Constant],
+        build: GraphBuilder,
+    ) -> None:
+        self.structure = structure
+        self.specs = specs
+        self.build = build
+        self.build.values.update(constants)
+        self.problems: list[tuple[int, Problem]] = []
+
+    def run(self, batch_fixed: int | None, notes: tuple[str, ...]) -> Translation:
+        for spec in self.specs:
+            self._input(spec)
+        for node in self.structure.nodes:
+            try:
+                self._node(node)
+            except Unsupported as found:
+                self.problems.append((node.position, found.problem))
+                self._forget(node)
+            except UnknownInput:
+                self._forget(node)
+        outputs: list[str] = []
+        for name in self.structure.outputs:
+            outputs.append(self._output(name, taken={*outputs, *self.structure.inputs}))
+        self._ask_for_open_shapes()
+        problems = tuple(problem for _, problem in sorted(self.problems, key=lambda p: p[0]))
+        nodes = () if problems else _needed(self.build.nodes, outputs)
+        return Translation(
+            nodes, tuple(outputs), problems, self.build.reads_batch, batch_fixed, notes
+        )
+
+    def _input(self, spec: InputSpec) -> None:
+        if spec.obstacle:
+            self._problem(
+                f"input {spec.name!r} cannot be an input of a spiking network",
+                why=spec.obstacle,
+                hint="make it an initialiser of the file, or cut the graph behind it with --inputs",
+                code="unsupported-input",
+            )
+        elif spec.batch is not None and self.build.batch != spec.batch:
+            self._problem(
+                f"input {spec.name!r} has {spec.batch} samples, others have {self.build.batch}",
+                why="axis 0 of every input is the batch",
+                hint="cut the graph behind it with --inputs",
+                code="batch-axis",
+            )
+        elif spec.shape is not None:
+            self.build.input(spec.name, spec.shape, spec.dtype)
+            return
+        self.build.values[spec.name] = Unknown()
+
+    def _ask_for_open_shapes(self) -> None:
+        open_specs = [s for s in self.specs if s.shape is None and not s.obstacle]
+        for spec in open_specs:
+            message = f"input {spec.name!r} has an open shape: {spec.stated}"
+            why = "the number of neurons must be known before the network runs"
+            if not self.problems:
+                raise ModelFileError(message, why=why, hint=spec.hint)
+            self._problem(message, why=why, hint=spec.hint, code="open-shape")
+
+    def _problem(self, message: str, *, why: str, hint: str, code: str) -> None:
+        self.problems.append((0, Problem(code, message, why=why, hint=hint)))
+
+    def _node(self, node: OnnxNode) -> None:
+        values = [self.build.values[name] if name else None for name in node.inputs]
+        present = [value for value in values if value is not None]
+        if is_foldable(node) and not any(isinstance(v, Activation) for v in present):
+            if all(isinstance(value, Constant) for value in present):
+                self._fold(node, [v.array if isinstance(v, Constant) else None for v in values])
+                return
+            if all(not isinstance(v, Unknown) or v.constant for v in present):
+                raise UnknownInput
+        importer = None if node.domain else find_importer(node.op_type, node.opset)
+        if importer is None:
+            raise Unsupported(unsupported_operator(node, *self._cuts(node)))
+        importer(node, self.build)
+
+    def _fold(self, node: OnnxNode, arrays: list[np.ndarray | None]) -> None:
+        for output, array in enumerate(fold(node, arrays)):
+            if node.has_output(output):
+                self.build.fold(node, array, output)
+
+    def _forget(self, node: OnnxNode) -> None:
+        """Mark the outputs of a node that was not converted."""
+        read = [self.build.values[name] for name in node.inputs if name]
+        constant = node.op_type in ("Shape", "Size") or (
+            is_foldable(node)
+            and not any(isinstance(v, Activation) for v in read)
+            and all(not isinstance(v, Unknown) or v.constant for v in read)
+        )
+        for name in node.outputs:
+            self.build.values[name] = Unknown(constant)
+
+    def _cuts(self, node: OnnxNode) -> tuple[str, str]:
+        """Return tensors at which the graph could end before a node, or begin behind it."""
+        dynamic = [
+            name
+            for name in node.inputs
+            if name and isinstance(self.build.values[name], Activation | Unknown)
+        ]
+        before = dynamic[0] if dynamic and dynamic[0] not in self.structure.inputs else ""
+        after = node.outputs[0] if node.outputs[0] not in self.structure.outputs else ""
+        return before, after
+
+    def _output(self, name: str, taken: set[str]) -> str:
+        """Return the Graph node of an output; each gets its own, and no input is one."""
+        value = self.build.values[name]
+        if isinstance(value, Constant):
+            self._problem(
+                f"output {name!r} is constant",
+                why="it does not depend on the network's input",
+                hint="choose other outputs with --outputs",
+                code="constant-output",
+            )
+        if not isinstance(value, Activation):
+            return ""
+        return self.build.copy(value, name) if value.name in taken else value.name
+
+
+def _needed(nodes: list[Node], outputs: list[str]) -> tuple[Node, ...]:
+    """Drop nodes that only shape arithmetic read."""
+    by_name = {node.name: node for node in nodes}
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += by_name[name].inputs
+    return tuple(n for n in nodes if n.name in needed or isinstance(n.op, GraphInput))

@@ -1,0 +1,95 @@
+"""Why an operator cannot be converted, and what a user can do about it."""
+
+from __future__ import annotations
+
+from snnconvert.convert.errors import Problem, did_you_mean
+from snnconvert.convert.onnx_node import OnnxNode
+from snnconvert.convert.onnx_registry import supported_operators
+from snnconvert.convert.onnx_structure import find_schema
+
+_RECURRENCE = "recurrence needs state across inputs; rates carry one value a window"
+_CONTROL = "which nodes run is decided by values; a spiking network is fixed"
+_CURVED = "no linear map and no rectifier equals this curve, and none is fitted to it yet"
+_NORMALISING = "it divides by statistics of each input: a product of activations"
+_PRODUCT = "it multiplies activations with one another; rates add, they do not multiply"
+_COMPARING = "it compares or combines activations as truth values; rates are numbers"
+_QUANTISING = "it rounds activations; the conversion chooses its own levels"
+_LATER = "it is linear or piecewise linear, but not supported yet"
+_ORDER = "it looks for positions among activations; rates carry values"
+
+_RELU_HINT = "train the model with Relu or Clip there"
+_FLOAT_HINT = "convert the float model; weights may be stored with DequantizeLinear"
+_SIMPLIFY_HINT = "if a constant decides it, simplify the file before, for instance with onnxsim"
+
+_REASONS: dict[tuple[str, ...], tuple[str, str]] = {
+    ("LSTM", "GRU", "RNN", "LinearAttention"): (_RECURRENCE, ""),
+    ("If", "Loop", "Scan", "SequenceMap"): (_CONTROL, _SIMPLIFY_HINT),
+    (
+        *("Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign"),
+        *("Gelu", "Mish", "Swish", "Erf", "Exp", "Log", "Sqrt", "Pow", "Reciprocal", "Sin", "Cos"),
+        *("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "ReduceL2"),
+        *("ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "LpPool"),
+        *("GlobalLpPool", "LpNormalization"),
+    ): (_CURVED, _RELU_HINT),
+    ("LeakyRelu", "PRelu", "ThresholdedRelu", "Abs", "Shrink", "ReduceL1"): (_LATER, _RELU_HINT),
+    ("ConvTranspose", "Resize", "Upsample", "Tile", "DepthToSpace", "SpaceToDepth"): (_LATER, ""),
+    ("ReduceMax", "ReduceMin"): (
+        _LATER,
+        "write a maximum over space as MaxPool or GlobalMaxPool",
+    ),
+    (
+        *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"),
+        *("MeanVarianceNormalization", "LRN"),
+    ): (_NORMALISING, "train the model with BatchNormalization there"),
+    ("Attention", "Einsum", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, ""),
+    (
+        *("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
+        *("Not", "IsNaN", "IsInf", "Sign"),
+    ): (_COMPARING, ""),
+    (
+        *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"),
+        *("MatMulInteger", "Round", "Floor", "Ceil", "Mod"),
+    ): (_QUANTISING, _FLOAT_HINT),
+    ("ArgMin", "TopK", "NonZero", "NonMaxSuppression", "Unique", "Compress", "MaxRoiPool"): (
+        _ORDER,
+        "",
+    ),
+}
+_BY_NAME = {name: reason for names, reason in _REASONS.items() for name in names}
+
+
+def unsupported_operator(node: OnnxNode, before: str, after: str) -> Problem:
+    """Describe a node whose operator has no importer.
+
+    Parameters
+    ----------
+    node : OnnxNode
+    before : str
+        Tensor at which the graph could end to leave the node out, "" if there is none.
+    after : str
+        Tensor at which the graph could begin behind it.
+    """
+    why, hint = _BY_NAME.get(node.op_type, ("", "")) if not node.domain else ("", "")
+    if not why:
+        why, hint = _unknown_operator(node)
+    cuts = [f"before it with --outputs {before}"] if before else []
+    cuts += [f"behind it with --inputs {after}"] if after else []
+    cut = f"cut the graph {', or '.join(cuts)}" if cuts else ""
+    return node.problem(
+        "unsupported-operator",
+        f"{node.operator} cannot be converted to a rate-coded network",
+        why=why,
+        hint="; or ".join(part for part in (hint, cut) if part),
+    )
+
+
+def _unknown_operator(node: OnnxNode) -> tuple[str, str]:
+    if node.domain:
+        return (
+            f"operators of the domain {node.domain!r} are not ONNX's own",
+            "export the model with plain ONNX operators, before any runtime has optimised it",
+        )
+    if find_schema(node.op_type, node.opset, "") is None:
+        names = [entry.name for entry in supported_operators()]
+        return (f"ONNX opset {node.opset} has no such operator", did_you_mean(node.op_type, names))
+    return ("it is not among the supported operators", "")

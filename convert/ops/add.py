@@ -1,0 +1,39 @@
+"""Add, Sub, Sum, Mean, Neg."""
+
+from __future__ import annotations
+
+from snnconvert.convert.onnx_builder import GraphBuilder
+from snnconvert.convert.onnx_node import OnnxNode
+from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.onnx_sums import Term, add_terms
+
+
+@operator("Add", since=7)
+def import_add(node: OnnxNode, build: GraphBuilder) -> None:
+    """Sum of activations and constants: connections into one node add up."""
+    add_terms(node, build, [Term(0), Term(1)])
+
+
+@operator("Sub", since=7)
+def import_sub(node: OnnxNode, build: GraphBuilder) -> None:
+    """Difference of activations and constants."""
+    add_terms(node, build, [Term(0), Term(1, -1.0)])
+
+
+@operator("Sum", since=6)
+def import_sum(node: OnnxNode, build: GraphBuilder) -> None:
+    """Sum of any number of activations and constants."""
+    add_terms(node, build, [Term(index) for index in range(len(node.inputs))])
+
+
+@operator("Mean", since=6)
+def import_mean(node: OnnxNode, build: GraphBuilder) -> None:
+    """Mean of any number of activations and constants."""
+    count = len(node.inputs)
+    add_terms(node, build, [Term(index, 1 / count) for index in range(count)])
+
+
+@operator("Neg", since=6)
+def import_neg(node: OnnxNode, build: GraphBuilder) -> None:
+    """Negation: a scale of -1."""
+    add_terms(node, build, [Term(0, -1.0)])

@@ -1,0 +1,25 @@
+"""MaxPool."""
+
+from __future__ import annotations
+
+from snnconvert.convert.graph import MaxPool
+from snnconvert.convert.onnx_builder import GraphBuilder
+from snnconvert.convert.onnx_node import OnnxNode
+from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.onnx_window import read_geometry, read_kernel_shape
+
+
+@operator("MaxPool", since=1)
+def import_max_pool(node: OnnxNode, build: GraphBuilder) -> None:
+    """Maximum over a sliding window."""
+    if node.has_output(1):
+        raise node.unsupported(
+            "MaxPool with its output of indices",
+            why="positions of maxima are no rates",
+            hint="export without return_indices",
+        )
+    size = read_kernel_shape(node)
+    ceil_mode = bool(node.integer("ceil_mode", 0))
+    x = build.activation(node)
+    window = read_geometry(build, node, x, size, ceil_mode=ceil_mode).window
+    build.add(node, MaxPool(window), [x], (x.shape[0], *window.output_extent(x.shape[1:])))

@@ -1,0 +1,55 @@
+"""Mul, Div."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnconvert.convert.linear import FloatArray, Scale
+from snnconvert.convert.onnx_builder import Activation, Constant, GraphBuilder
+from snnconvert.convert.onnx_node import OnnxNode
+from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
+
+GATE_HINT = "use a network without gates (squeeze-and-excite, attention), or cut the graph"
+
+
+@operator("Mul", since=7)
+def import_mul(node: OnnxNode, build: GraphBuilder) -> None:
+    """Product of an activation with a constant: a scale."""
+    first, second = build.required(node, 0), build.required(node, 1)
+    if isinstance(first, Activation) and isinstance(second, Activation):
+        raise node.unsupported(
+            "product of two activations",
+            why="rates add up at a neuron, they do not multiply",
+            hint=GATE_HINT,
+            code="product-of-activations",
+        )
+    dynamic = 0 if isinstance(first, Activation) else 1
+    _scale(node, build, build.activation(node, dynamic), build.weight(node, 1 - dynamic))
+
+
+@operator("Div", since=7)
+def import_div(node: OnnxNode, build: GraphBuilder) -> None:
+    """Quotient of an activation and a constant: a scale."""
+    build.required(node, 0)
+    if not isinstance(build.required(node, 1), Constant):
+        raise node.unsupported(
+            "division by an activation",
+            why="rates add up at a neuron, they do not divide",
+            hint=GATE_HINT,
+            code="product-of-activations",
+        )
+    x = build.activation(node, 0)
+    if np.dtype(x.dtype).kind in "iu":
+        raise node.unsupported(
+            "division of whole numbers",
+            why="ONNX rounds the quotient, which is no linear map",
+            hint="cast to float before",
+        )
+    _scale(node, build, x, 1 / build.weight(node, 1))
+
+
+def _scale(node: OnnxNode, build: GraphBuilder, x: Activation, constant: FloatArray) -> None:
+    factor = without_batch(build, node, constant, x.rank)
+    shape = broadcast_shape(node, x.shape, factor.shape)
+    build.affine(node, x, (*stretch(build, node, x.shape, shape), Scale(shape, factor)))
