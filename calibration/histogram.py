@@ -31,6 +31,9 @@ BINS = (OCTAVES + 1) * PER_OCTAVE
 _FLOAT_MANTISSA = 23
 _DROPPED_BITS = _FLOAT_MANTISSA - MANTISSA_BITS
 _EXPONENT_BIAS = 127
+_TINY = np.finfo(np.float32).tiny
+"""The smallest normal number: what is smaller counts as zero."""
+
 _PENDING = 2**20
 
 
@@ -109,7 +112,8 @@ class ChannelHistogram:
         assert values.shape[0] == self.channels and values.dtype == np.float32
         self.total += values.shape[1]
         if values.size:
-            self._maximum = np.maximum(self._maximum, values.max(axis=1))
+            largest = values.max(axis=1)
+            self._maximum = np.maximum(self._maximum, np.where(largest < _TINY, 0, largest))
             self._pending.append(values)
             self._pending_values += values.size
         if self._pending_values >= _PENDING:
@@ -160,7 +164,7 @@ class ChannelHistogram:
             return
         values = np.concatenate(self._pending, axis=1)
         self._pending, self._pending_values = [], 0
-        channel, position = np.nonzero(values > 0)
+        channel, position = np.nonzero(values >= _TINY)
         bits = values[channel, position].view(np.int32)
         self._raise_top(np.maximum(self.top, self._maximum.view(np.int32) >> _FLOAT_MANTISSA))
         index = channel * BINS + _bin(bits, self.top[channel])
@@ -173,12 +177,10 @@ class ChannelHistogram:
 
 
 def _bin(bits: npt.NDArray[np.int32], top: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the bins of positive float32 values, given as their bits."""
+    """Return the bins of positive normal float32 values, given as their bits."""
     exponent = bits >> _FLOAT_MANTISSA
-    hidden = np.where(exponent > 0, 1 << _FLOAT_MANTISSA, 0)  # denormal numbers have no leading 1
-    mantissa = (bits & ((1 << _FLOAT_MANTISSA) - 1)) | hidden
-    below = top - np.maximum(exponent, 1)
-    return np.asarray(_place(mantissa >> _DROPPED_BITS, below), np.int32)
+    mantissa = (bits & ((1 << _FLOAT_MANTISSA) - 1)) | (1 << _FLOAT_MANTISSA)
+    return np.asarray(_place(mantissa >> _DROPPED_BITS, top - exponent), np.int32)
 
 
 def _place(
