@@ -43,7 +43,7 @@ class CpuBackend:
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
         options=frozenset({"threads", "memory_bytes"}),
-        summary="this processor, layer by layer, spike for spike equal to the reference"
+        summary="this processor, layer by layer, spike for spike equal to the reference",
     )
 
     def check(self, network: Network) -> list[Problem]:

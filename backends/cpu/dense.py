@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as tnn
 
-from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape
+from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape, to_stored
 from snnconvert.convert.linear import (
     Chain,
     Convolution,
@@ -161,8 +161,15 @@ def _dense(operator: Dense, dtype: np.dtype[Any]) -> Step:
 
 
 def _scale(operator: Scale, dtype: np.dtype[Any]) -> Step:
-    factor = _weights(operator.factor, dtype)
+    factor = _full_factor(operator, dtype)
     return lambda x: x * factor
+
+
+def _full_factor(operator: Scale, dtype: np.dtype[Any]) -> torch.Tensor:
+    """Return one factor a value, laid out as values are stored: torch then runs along both."""
+    shape = operator.input_shape
+    stored = to_stored(np.broadcast_to(operator.factor, shape), shape)
+    return torch.from_numpy(stored.astype(dtype)).permute(shape_axes(len(shape)))
 
 
 def _reduce_sum(operator: ReduceSum, _: np.dtype[Any]) -> Step:

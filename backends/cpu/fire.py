@@ -11,9 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 
 BLOCK = 512
 """Neurons in a block: its voltage, threshold, constant and count take 16 KiB."""
+
+ONE, NONE = np.float32(1.0), np.float32(0.0)
 
 
 def _integrate_and_fire(
@@ -26,38 +29,31 @@ def _integrate_and_fire(
     counts: Any,
     steps: int,
 ) -> None:
-    arriving = sums.shape[0] > 0
-    firing = spikes.shape[0] > 0
+    kept = 0.0 if to_zero else 1.0
+    # One loop serves all cases, so that it stays simple enough for LLVM to vectorise: where
+    # nothing arrives zeros do, and outside the firing window no threshold is in reach.
+    arrived = np.zeros(BLOCK, sums.dtype)
+    fired = np.zeros(BLOCK, spikes.dtype)
+    unreachable = np.full(BLOCK, np.inf)
     for sample in range(voltage.shape[0]):
         row = sample if constant.shape[0] > 1 else 0
         for first in range(0, voltage.shape[1], BLOCK):
-            v = voltage[sample, first : first + BLOCK]
-            steady = constant[row, first : first + BLOCK]
-            limit = threshold[first : first + BLOCK]
-            count = counts[sample, first : first + BLOCK]
+            last = min(first + BLOCK, voltage.shape[1])
+            v = voltage[sample, first:last]
+            steady = constant[row, first:last]
+            count = counts[sample, first:last]
+            limit = threshold[first:last] if spikes.shape[0] else unreachable
             for t in range(steps):
-                if arriving:
-                    arrived = sums[t, sample, first : first + BLOCK]
-                    for i in range(len(v)):
-                        v[i] += steady[i] + arrived[i]
-                else:
-                    for i in range(len(v)):
-                        v[i] += steady[i]
-                if not firing:
-                    continue
-                out = spikes[t, sample, first : first + BLOCK]
-                if to_zero:
-                    for i in range(len(v)):
-                        spike = v[i] >= limit[i]
-                        out[i] = spike
-                        count[i] += spike
-                        v[i] = 0.0 if spike else v[i]
-                else:
-                    for i in range(len(v)):
-                        spike = v[i] >= limit[i]
-                        out[i] = spike
-                        count[i] += spike
-                        v[i] -= limit[i] if spike else 0.0
+                if sums.shape[0]:
+                    arrived = sums[t, sample, first:last]
+                if spikes.shape[0]:
+                    fired = spikes[t, sample, first:last]
+                for i in range(v.shape[0]):
+                    u = v[i] + steady[i] + arrived[i]
+                    spike = u >= limit[i]
+                    fired[i] = ONE if spike else NONE
+                    count[i] += 1 if spike else 0
+                    v[i] = (u - limit[i]) * kept if spike else u
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
