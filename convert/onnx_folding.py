@@ -107,7 +107,7 @@ def _constant(node: OnnxNode) -> npt.NDArray[Any]:
 
 # How many elements a node's results have at most, told from its inputs without computing them.
 
-_Bound: TypeAlias = Callable[[OnnxNode, Arrays], int | float]
+_Bound: TypeAlias = Callable[[OnnxNode, Arrays], float]
 
 
 def _present(arrays: Arrays) -> list[npt.NDArray[Any]]:
@@ -121,67 +121,68 @@ def _numbers(arrays: Arrays, index: int) -> list[int]:
     return [int(entry) for entry in array.reshape(-1)]
 
 
-def _broadcast(node: OnnxNode, arrays: Arrays) -> int | float:
-    return math.prod(np.broadcast_shapes(*(array.shape for array in _present(arrays))))
+def _broadcast(node: OnnxNode, arrays: Arrays) -> float:
+    return float(math.prod(np.broadcast_shapes(*(array.shape for array in _present(arrays)))))
 
 
-def _no_more(node: OnnxNode, arrays: Arrays) -> int | float:
+def _no_more(node: OnnxNode, arrays: Arrays) -> float:
     return sum(array.size + array.ndim for array in _present(arrays))
 
 
-def _per_axis(node: OnnxNode, arrays: Arrays) -> int | float:
+def _per_axis(node: OnnxNode, arrays: Arrays) -> float:
     return max(array.size for array in _present(arrays))
 
 
-def _filled(node: OnnxNode, arrays: Arrays) -> int | float:
+def _filled(node: OnnxNode, arrays: Arrays) -> float:
     extents = _numbers(arrays, 0)
     if min(extents, default=0) < 0:
         raise ValueError(f"shape {extents} has a negative extent")
     return math.prod(extents)
 
 
-def _expanded(node: OnnxNode, arrays: Arrays) -> int | float:
-    return math.prod(np.broadcast_shapes(_present(arrays)[0].shape, tuple(_numbers(arrays, 1))))
+def _expanded(node: OnnxNode, arrays: Arrays) -> float:
+    source = _present(arrays)[0]
+    return float(math.prod(np.broadcast_shapes(source.shape, tuple(_numbers(arrays, 1)))))
 
 
-def _tiled(node: OnnxNode, arrays: Arrays) -> int | float:
+def _tiled(node: OnnxNode, arrays: Arrays) -> float:
     return _present(arrays)[0].size * math.prod(max(count, 0) for count in _numbers(arrays, 1))
 
 
-def _range(node: OnnxNode, arrays: Arrays) -> int | float:
+def _range(node: OnnxNode, arrays: Arrays) -> float:
     start, limit, delta = (float(array.reshape(-1)[0]) for array in _present(arrays))
     if not delta or not math.isfinite(start + limit + delta):
         raise ValueError("Range has a step of zero, or a bound that is no number")
-    return max(0.0, math.ceil((limit - start) / delta))
+    return float(max(0, math.ceil((limit - start) / delta)))
 
 
-def _gathered(node: OnnxNode, arrays: Arrays) -> int | float:
+def _gathered(node: OnnxNode, arrays: Arrays) -> float:
     source, indices = _present(arrays)
     axis = node.integer("axis", 0)
-    return indices.size * source.size / max(1, source.shape[axis])
+    return float(indices.size * source.size // max(1, source.shape[axis]))
 
 
-def _padded(node: OnnxNode, arrays: Arrays) -> int | float:
+def _padded(node: OnnxNode, arrays: Arrays) -> float:
     source = _present(arrays)[0]
     pads = node.integers("pads") or tuple(_numbers(arrays, 1))
-    return math.prod(extent + 2 * max(0, *pads) for extent in source.shape)
+    return float(math.prod(extent + 2 * max(0, *pads) for extent in source.shape))
 
 
-def _product(node: OnnxNode, arrays: Arrays) -> int | float:
+def _product(node: OnnxNode, arrays: Arrays) -> float:
     first, second = _present(arrays)[:2]
     summed = max(1, first.shape[0 if node.integer("transA", 0) else -1])
     if first.size * second.size // summed > MAX_MULTIPLY_ADDS:
         raise ValueError("the product of two constants takes too many operations")
-    return first.size // summed * second.size // summed
+    return float(first.size // summed * (second.size // summed))
 
 
-def _cast(node: OnnxNode, arrays: Arrays) -> int | float:
+def _cast(node: OnnxNode, arrays: Arrays) -> float:
     if node.integer("to", 0) == TensorProto.STRING:
         raise TypeError("text is no weight")
     return _per_axis(node, arrays)
 
 
-def _one_hot(node: OnnxNode, arrays: Arrays) -> int | float:
+def _one_hot(node: OnnxNode, arrays: Arrays) -> float:
     first = _present(arrays)[0]
     return first.size * max(0, _numbers(arrays, 1)[0])
 

@@ -98,7 +98,7 @@ def _by_name(names: tuple[str, ...], shapes: Mapping[str, Sequence[int]]) -> dic
                 f"the model has no input {name!r}", hint=did_you_mean(name, list(names))
             )
         extents = tuple(shape)
-        if not all(isinstance(e, int) and 0 < e <= MAX_EXTENT for e in extents):
+        if not all(0 < e <= MAX_EXTENT for e in extents):
             raise UsageError(f"input shape {list(extents)} must be whole numbers of at least 1")
         given[name or names[0]] = extents
     return given

@@ -1,0 +1,54 @@
+"""Identity, Dropout, Cast: the same value under another name."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from snnconvert.convert.onnx_builder import GraphBuilder
+from snnconvert.convert.onnx_node import OnnxNode
+from snnconvert.convert.onnx_registry import operator
+
+
+@operator("Identity", since=1)
+def import_identity(node: OnnxNode, build: GraphBuilder) -> None:
+    """Copy under another name."""
+    build.alias(node, build.activation(node))
+
+
+@operator("Dropout", since=7)
+def import_dropout(node: OnnxNode, build: GraphBuilder) -> None:
+    """Nothing, outside of training."""
+    training = build.value(node, 2) is not None and bool(build.constant(node, 2).any())
+    if training or node.has_output(1):
+        raise node.unsupported(
+            "Dropout in training mode",
+            why="it draws random numbers",
+            hint="export the model in evaluation mode: model.eval()",
+        )
+    build.alias(node, build.activation(node))
+
+
+@operator("Cast", since=6)
+def import_cast(node: OnnxNode, build: GraphBuilder) -> None:
+    """Another number type; only where no rounding is meant."""
+    code = node.integer("to", 0)
+    if code not in onnx.helper.get_all_tensor_dtypes():
+        raise node.invalid(f"Cast to the unknown element type {code}")
+    target = onnx.helper.tensor_dtype_to_np_dtype(code)
+    name = onnx.TensorProto.DataType.Name(code)
+    wide = name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+    if not wide and target.kind not in "iu":
+        raise node.unsupported(
+            f"Cast of an activation to {name}",
+            why="it rounds to a few levels; the conversion chooses its own",
+            hint="convert the float model",
+        )
+    x = build.activation(node)
+    if not wide and np.dtype(x.dtype).kind not in "biu":
+        raise node.unsupported(
+            f"Cast of {x.dtype} activations to {name}",
+            why="it cuts off fractions, which is no linear map",
+            hint="cut the graph before it with --outputs, or leave it out",
+        )
+    build.alias(node, x, dtype=str(target))
