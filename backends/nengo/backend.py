@@ -35,7 +35,7 @@ class NengoBackend:
     name: ClassVar[str] = "nengo"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        options=frozenset({"dt", "seed", "neuron", "probes"}),
+        options=frozenset({"dt", "seed", "neuron", "probes", "restart_every"}),
         summary="a labelled nengo.Network to run or embed, spike for spike as the reference",
     )
 
@@ -69,6 +69,7 @@ class NengoBackend:
         seed: int = 0,
         neuron: str = "if",
         probes: bool = True,
+        restart_every: int | None = None,
     ) -> NengoEmitted:
         """Build the ``nengo.Network`` of a SpikingModel (or a Network).
 
@@ -88,11 +89,15 @@ class NengoBackend:
         probes : bool
             Whether the network holds probes of all spikes and outputs. They take 8 bytes a neuron
             and step, so leave them out of an embedding that runs for long.
+        restart_every : int, optional
+            Steps after which all state begins anew, as if the simulation did: for a larger model
+            that shows one sample after the other, each for so long.
 
         Raises
         ------
         UsageError
-            If 1/dt is not a whole number, or too fine for exact sums; if `neuron` is unknown.
+            If 1/dt is not a whole number, or too fine for exact sums; if `neuron` is unknown; if
+            `restart_every` ends before the first output.
         UnsupportedModelError
             If Nengo cannot run the network.
         """
@@ -104,9 +109,16 @@ class NengoBackend:
         problems = self.check(network)
         if problems:
             raise UnsupportedModelError(problems, model=f"network {network.name!r}")
+        if restart_every is not None and restart_every < network.latency(1):
+            raise UsageError(
+                f"restart_every must be at least {network.latency(1)}, not {restart_every}",
+                why="the first output comes after so many steps",
+            )
         from snnconvert.backends.nengo.emitted import NengoEmitted
 
-        return NengoEmitted(prepare(network).network, dt=dt, seed=seed, probes=probes)
+        return NengoEmitted(
+            prepare(network).network, dt=dt, seed=seed, probes=probes, restart_every=restart_every
+        )
 
 
 def check_step(dt: float) -> None:

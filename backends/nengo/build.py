@@ -21,7 +21,15 @@ from snnconvert.backends.nengo.processes import (
 )
 from snnconvert.backends.nengo.transforms import chain_to_transforms
 from snnconvert.convert.linear import Chain, FloatArray, Scale
-from snnconvert.convert.network import Connection, Input, Network, Population, Readout
+from snnconvert.convert.network import (
+    Connection,
+    Input,
+    Network,
+    NetworkNode,
+    Population,
+    Readout,
+    Relay,
+)
 from snnconvert.convert.simplify import simplify_chain
 
 
@@ -49,7 +57,9 @@ class Parts:
     probes: dict[str, Any] = field(default_factory=dict)
 
 
-def build_network(executable: Network, *, dt: float, seed: int, probes: bool) -> Parts:
+def build_network(
+    executable: Network, *, dt: float, seed: int, probes: bool, restart_every: int | None
+) -> Parts:
     """Build the ``nengo.Network``.
 
     Parameters
@@ -60,28 +70,17 @@ def build_network(executable: Network, *, dt: float, seed: int, probes: bool) ->
         1/dt is a whole number.
     seed : int
     probes : bool
+    restart_every : int or None
+        Steps after which all state begins anew.
     """
     rate = round(1 / dt)
     parts = Parts(nengo.Network(label=executable.name, seed=seed))
+    builder = _Builder(executable, parts, rate, restart_every)
     with parts.network:
         for node in executable.nodes:
-            if isinstance(node, Input):
-                parts.inputs[node.name] = nengo.Node(PresentSample(node, dt), label=node.name)
-            elif isinstance(node, Population):
-                parts.layers[node.name] = _ensemble(node, rate)
-                _bias_node(node, rate, parts.layers[node.name].neurons)
-            else:
-                label = f"{node.name}/current" if isinstance(node, Readout) else node.name
-                size = int(np.prod(node.shape))
-                parts.sums[node.name] = nengo.Node(size_in=size, label=label)
-            if isinstance(node, Readout):
-                _bias_node(node, rate, parts.sums[node.name])
-                parts.outputs[node.name] = nengo.Node(MeanReadout(node), label=node.name)
-                nengo.Connection(
-                    parts.sums[node.name], parts.outputs[node.name], synapse=None, label=node.name
-                )
+            builder.add(node)
         for connection in executable.connections:
-            _connect(executable, connection, parts, rate)
+            builder.connect(connection)
     if probes:
         parts.probes = add_probes(parts, parts.network)
     return parts
@@ -97,76 +96,105 @@ def add_probes(parts: Parts, network: Any) -> dict[str, Any]:
         return spikes | {n: nengo.Probe(node, label=n) for n, node in parts.outputs.items()}
 
 
-def _ensemble(population: Population, rate: int) -> Any:
-    """Return the ensemble of a population; nothing about it is left to chance."""
-    n = population.size
-    return nengo.Ensemble(
-        n,
-        dimensions=1,
-        neuron_type=SignedIntegrateAndFire(
-            threshold=_scalar_or_vector(population.threshold, population.shape),
-            reset=population.reset,
-            start=population.start,
-            stop=population.stop,
-            initial_state={"voltage": _vector(population.v_init, population.shape)},
-        ),
-        gain=np.ones(n),
-        bias=_vector(population.bias, population.shape) * rate * _always_biased(population),
-        encoders=np.ones((n, 1)),
-        eval_points=np.zeros((1, 1)),
-        label=population.name,
-    )
+@dataclass(frozen=True, eq=False)
+class _Builder:
+    """Adds the objects of one Network to the ``nengo.Network`` that is open."""
+
+    executable: Network
+    parts: Parts
+    rate: int
+    restart_every: int | None
+
+    def add(self, node: NetworkNode) -> None:
+        name, parts, restart = node.name, self.parts, self.restart_every
+        if isinstance(node, Input):
+            process = PresentSample(node, 1 / self.rate, restart)
+            parts.inputs[name] = nengo.Node(process, label=name)
+        elif isinstance(node, Population):
+            parts.layers[name] = self._ensemble(node)
+            self._bias_node(node, parts.layers[name].neurons)
+        elif isinstance(node, Relay):
+            parts.sums[name] = nengo.Node(size_in=_size(node), label=name)
+        else:
+            parts.sums[name] = nengo.Node(size_in=_size(node), label=f"{name}/current")
+            parts.outputs[name] = nengo.Node(MeanReadout(node, restart), label=name)
+            self._bias_node(node, parts.sums[name])
+            nengo.Connection(parts.sums[name], parts.outputs[name], synapse=None, label=name)
+
+    def _ensemble(self, population: Population) -> Any:
+        """Return the ensemble of a population; nothing about it is left to chance."""
+        n = population.size
+        return nengo.Ensemble(
+            n,
+            dimensions=1,
+            neuron_type=SignedIntegrateAndFire(
+                threshold=_scalar_or_vector(population.threshold, population.shape),
+                reset=population.reset,
+                start=population.start,
+                stop=population.stop,
+                restart_every=self.restart_every,
+                initial_state={"voltage": _vector(population.v_init, population.shape)},
+            ),
+            gain=np.ones(n),
+            bias=_vector(population.bias, population.shape)
+            * self.rate
+            * _always_biased(population),
+            encoders=np.ones((n, 1)),
+            eval_points=np.zeros((1, 1)),
+            label=population.name,
+        )
+
+    def _bias_node(self, node: Population | Readout, target: Any) -> None:
+        """Add a node for the bias where the target holds none itself."""
+        always = _always_biased(node)
+        if not np.any(node.bias) or (isinstance(node, Population) and always):
+            return
+        current: Any = _vector(node.bias, node.shape) * self.rate
+        if not always:
+            current = GatedCurrent(current, node.bias_start, node.bias_stop, self.restart_every)
+        label = f"{node.name}/bias"
+        nengo.Connection(nengo.Node(current, label=label), target, synapse=None, label=label)
+
+    def connect(self, connection: Connection) -> None:
+        """Connect two nodes; passthrough nodes stand where a chain needs several transforms."""
+        source = self.executable[connection.source]
+        chain = connection.operators
+        if isinstance(source, Input) and source.encoding == "current":
+            chain = _times(chain, source.shape, self.rate)
+        label = f"{connection.source}->{connection.target}"
+        before = self._sender(connection.source)
+        transforms = chain_to_transforms(chain, _size(source))
+        for position, transform in enumerate(transforms, start=1):
+            if position == len(transforms):
+                after = self._receiver(connection.target)
+            else:
+                after = nengo.Node(size_in=transform.size_out, label=f"{label}/{position}")
+            late = connection.delay > 0 and position == 1
+            synapse = StepDelay(connection.delay, self.restart_every) if late else None
+            nengo.Connection(before, after, transform=transform, synapse=synapse, label=label)
+            before = after
+
+    def _sender(self, name: str) -> Any:
+        if name in self.parts.layers:
+            return self.parts.layers[name].neurons
+        return self.parts.inputs[name] if name in self.parts.inputs else self.parts.sums[name]
+
+    def _receiver(self, name: str) -> Any:
+        layers = self.parts.layers
+        return layers[name].neurons if name in layers else self.parts.sums[name]
+
+
+def _size(node: NetworkNode) -> int:
+    return int(np.prod(node.shape))
 
 
 def _always_biased(node: Population | Readout) -> bool:
     return node.bias_start == 0 and node.bias_stop is None
 
 
-def _bias_node(node: Population | Readout, rate: int, target: Any) -> None:
-    """Add a node for the bias where the target holds none itself."""
-    if not np.any(node.bias) or (isinstance(node, Population) and _always_biased(node)):
-        return
-    current = _vector(node.bias, node.shape) * rate
-    if not _always_biased(node):
-        current = GatedCurrent(current, node.bias_start, node.bias_stop)
-    label = f"{node.name}/bias"
-    nengo.Connection(nengo.Node(current, label=label), target, synapse=None, label=label)
-
-
-def _connect(executable: Network, connection: Connection, parts: Parts, rate: int) -> None:
-    """Connect two nodes; passthrough nodes stand where a chain needs several transforms."""
-    source = executable[connection.source]
-    chain = connection.operators
-    if isinstance(source, Input) and source.encoding == "current":
-        chain = _times(chain, source.shape, rate)
-    label = f"{connection.source}->{connection.target}"
-    before = _sender(parts, connection.source)
-    transforms = chain_to_transforms(chain, int(np.prod(source.shape)))
-    for position, transform in enumerate(transforms, start=1):
-        after = (
-            _receiver(parts, connection.target)
-            if position == len(transforms)
-            else nengo.Node(size_in=transform.size_out, label=f"{label}/{position}")
-        )
-        delay = connection.delay if position == 1 else 0
-        synapse = StepDelay(delay) if delay else None
-        nengo.Connection(before, after, transform=transform, synapse=synapse, label=label)
-        before = after
-
-
 def _times(chain: Chain, shape: tuple[int, ...], rate: int) -> Chain:
     """Return the chain multiplied by a whole number: exact for weights on a grid."""
     return simplify_chain((Scale(shape, np.full((1,) * len(shape), float(rate))), *chain))
-
-
-def _sender(parts: Parts, name: str) -> Any:
-    if name in parts.layers:
-        return parts.layers[name].neurons
-    return parts.inputs[name] if name in parts.inputs else parts.sums[name]
-
-
-def _receiver(parts: Parts, name: str) -> Any:
-    return parts.layers[name].neurons if name in parts.layers else parts.sums[name]
 
 
 def _vector(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:

@@ -20,7 +20,7 @@ from snnconvert.backends.nengo.build import add_probes, build_network
 from snnconvert.backends.nengo.engine import double_precision, nengo
 from snnconvert.backends.nengo.transforms import stored_weights
 from snnconvert.backends.reference import ReferenceSimulation
-from snnconvert.convert.errors import ParityError
+from snnconvert.convert.errors import ParityError, UsageError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
 
@@ -40,6 +40,8 @@ class NengoEmitted:
     seed : int
     probes : bool
         Whether the network holds probes of all spikes and outputs.
+    restart_every : int, optional
+        Steps after which all state begins anew within a simulation.
 
     Attributes
     ----------
@@ -47,10 +49,10 @@ class NengoEmitted:
         Also carries ``input``, ``output`` and ``layers``.
     inputs, outputs : dict of nengo.Node
         By the names of the ONNX inputs and outputs. An output is the mean of its current since
-        the start of its window, in ANN units: logits after as many steps as were simulated.
+        the start of its window, in ANN units: logits after as many steps as were simulated since
+        the last restart.
     currents : dict of nengo.Node
-        What flows into each output. Times dt and low-pass filtered it follows an input that
-        changes, which the mean does not.
+        What flows into each output; its mean over time, times dt, is the output.
     layers : dict of nengo.Ensemble
         By the names of the populations.
     relays : dict of nengo.Node
@@ -60,12 +62,21 @@ class NengoEmitted:
     """
 
     def __init__(
-        self, executable: Network, *, dt: float = 0.001, seed: int = 0, probes: bool = True
+        self,
+        executable: Network,
+        *,
+        dt: float = 0.001,
+        seed: int = 0,
+        probes: bool = True,
+        restart_every: int | None = None,
     ) -> None:
         self.executable = executable
         self.dt = dt
+        self.restart_every = restart_every
         with double_precision():
-            parts = build_network(executable, dt=dt, seed=seed, probes=probes)
+            parts = build_network(
+                executable, dt=dt, seed=seed, probes=probes, restart_every=restart_every
+            )
         self._parts = parts
         self.network = parts.network
         self.inputs, self.outputs = parts.inputs, parts.outputs
@@ -113,6 +124,12 @@ class NengoEmitted:
         before each sample. See ``Emitted.run`` for parameters and result.
         """
         steps = check_timesteps(self.executable, timesteps)
+        if self.restart_every is not None and steps > self.restart_every:
+            raise UsageError(
+                f"a run of {steps} steps; the network was emitted to restart every "
+                f"{self.restart_every}",
+                hint="emit it without restart_every, or run fewer timesteps",
+            )
         recorded = recorded_names(self.executable, record)
         samples = named_samples(self.executable, x)
         n = len(next(iter(samples.values())))

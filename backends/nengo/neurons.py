@@ -38,7 +38,10 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
         Positive; in units of current times seconds.
     reset : {"subtract", "zero"}
     start, stop : int, int or None
-        Steps, counted from the start of the simulation, in which the neurons may fire.
+        Steps in which the neurons may fire, counted from the start of the simulation or from the
+        last restart.
+    restart_every : int, optional
+        Steps after which the voltages return to where they began.
     initial_state : dict, optional
         ``{"voltage": array or distribution}``; 0 by default.
     """
@@ -51,6 +54,7 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
     reset = nengo.params.EnumParam("reset", values=("subtract", "zero"), readonly=True)
     start = nengo.params.IntParam("start", low=0, readonly=True)
     stop = nengo.params.IntParam("stop", low=0, optional=True, readonly=True)
+    restart_every = nengo.params.IntParam("restart_every", low=1, optional=True, readonly=True)
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
         reset: str = "subtract",
         start: int = 0,
         stop: int | None = None,
+        restart_every: int | None = None,
         initial_state: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(initial_state)
@@ -65,17 +70,19 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
         self.reset = reset
         self.start = start
         self.stop = stop
+        self.restart_every = restart_every
 
     @property
-    def windowed(self) -> bool:
-        """Whether there are steps in which the neurons may not fire."""
-        return self.start > 0 or self.stop is not None
+    def clocked(self) -> bool:
+        """Whether steps differ: neurons may not fire in all of them, or restart in some."""
+        return self.start > 0 or self.stop is not None or self.restart_every is not None
 
     def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> dict[str, Any]:
-        """Return the voltages, and a clock where there is a firing window."""
+        """Return the voltages; where steps differ also a clock and the voltages to restart at."""
         state: dict[str, Any] = super().make_state(n_neurons, rng=rng, dtype=dtype)
-        if self.windowed:
+        if self.clocked:
             state["clock"] = np.zeros(1, np.int64)
+            state["initial_voltage"] = state["voltage"].copy()
         return state
 
     def step(
@@ -85,18 +92,23 @@ class SignedIntegrateAndFire(nengo.neurons.NeuronType):  # type: ignore[misc]  #
         output: FloatArray,
         voltage: FloatArray,
         clock: npt.NDArray[np.int64] | None = None,
+        initial_voltage: FloatArray | None = None,
     ) -> None:
         """Advance `voltage` in place by one step and write the spikes to `output`."""
         rate = round(1 / dt)
+        firing = True
+        if clock is not None:
+            now = int(clock[0])
+            if now == 0:
+                voltage[:] = initial_voltage
+            firing = self.start <= now and (self.stop is None or now < self.stop)
+            clock[0] = 0 if now + 1 == self.restart_every else now + 1
         # Dividing gives back exactly what was multiplied by 1/dt; multiplying by dt need not.
         np.divide(J, rate, out=output)
         voltage += output
         spikes = voltage >= self.threshold
-        if clock is not None:
-            now = int(clock[0])
-            clock += 1
-            if now < self.start or (self.stop is not None and now >= self.stop):
-                spikes[:] = False
+        if not firing:
+            spikes[:] = False
         if self.reset == "subtract":
             voltage -= spikes * self.threshold
         else:

@@ -1,6 +1,7 @@
 """What presents samples, gates biases, delays spikes and decodes outputs inside the network.
 
-All state is Nengo's, so that ``Simulator.reset`` starts a sample afresh.
+All state is Nengo's, so that ``Simulator.reset`` starts a sample afresh; with ``restart_every``
+that also happens within a simulation, after so many steps.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ class PresentSample(nengo.Process):  # type: ignore[misc]  # nengo has no types
     node : Input
     dt : float
         Seconds a step that the weights behind the input were made for.
+    restart_every : int, optional
     """
 
-    def __init__(self, node: Input, dt: float) -> None:
+    def __init__(self, node: Input, dt: float, restart_every: int | None = None) -> None:
         size = int(np.prod(node.shape))
         super().__init__(default_size_in=size, default_size_out=size, default_dt=dt)
         self.node = node
         self.dt = dt
+        self.restart_every = restart_every
         self._lead = ("T",) if node.encoding == "events" else ()
         self._frames: FloatArray = np.zeros((0, size))
         self.clear()
@@ -85,7 +88,7 @@ class PresentSample(nengo.Process):  # type: ignore[misc]  # nengo has no types
         height = rate if self._lead else 1
 
         def step(time: float, arriving: FloatArray) -> FloatArray:
-            t = step_index(time, rate) - node.start
+            t = step_index(time, rate, self.restart_every) - node.start
             if t < 0 or (node.stop is not None and t >= node.stop - node.start):
                 return zeros
             if self._lead:
@@ -106,13 +109,17 @@ class GatedCurrent(nengo.Process):  # type: ignore[misc]  # nengo has no types
     ----------
     current : (n,) float array
     start, stop : int, int or None
+    restart_every : int, optional
     """
 
-    def __init__(self, current: FloatArray, start: int, stop: int | None) -> None:
+    def __init__(
+        self, current: FloatArray, start: int, stop: int | None, restart_every: int | None = None
+    ) -> None:
         super().__init__(default_size_out=len(current))
         self.current = current
         self.start = start
         self.stop = stop
+        self.restart_every = restart_every
 
     def make_step(
         self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: dict[str, Any]
@@ -121,7 +128,7 @@ class GatedCurrent(nengo.Process):  # type: ignore[misc]  # nengo has no types
         rate, zeros = round(1 / dt), np.zeros_like(self.current)
 
         def step(time: float) -> FloatArray:
-            t = step_index(time, rate)
+            t = step_index(time, rate, self.restart_every)
             still = self.stop is None or t < self.stop
             return self.current if self.start <= t and still else zeros
 
@@ -136,12 +143,14 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
     Parameters
     ----------
     node : Readout
+    restart_every : int, optional
     """
 
-    def __init__(self, node: Readout) -> None:
+    def __init__(self, node: Readout, restart_every: int | None = None) -> None:
         size = int(np.prod(node.shape))
         super().__init__(default_size_in=size, default_size_out=size)
         self.node = node
+        self.restart_every = restart_every
 
     def make_state(
         self, shape_in: Any, shape_out: Any, dt: float, dtype: Any = None
@@ -157,8 +166,9 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
         scale = np.broadcast_to(self.node.scale, self.node.shape).reshape(-1)
 
         def step(time: float, current: FloatArray) -> FloatArray:
-            np.add(total, current / rate, out=total)
-            steps = step_index(time, rate) + 1 - self.node.start
+            t = step_index(time, rate, self.restart_every)
+            np.add(total if t else 0.0, current / rate, out=total)
+            steps = t + 1 - self.node.start
             return np.asarray(total * scale / steps) if steps > 0 else zeros
 
         return step
@@ -171,11 +181,13 @@ class StepDelay(nengo.synapses.Synapse):  # type: ignore[misc]  # nengo has no t
     ----------
     steps : int
         At least 1.
+    restart_every : int, optional
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, restart_every: int | None = None) -> None:
         super().__init__()
         self.steps = steps
+        self.restart_every = restart_every
 
     def make_state(
         self, shape_in: Any, shape_out: Any, dt: float, dtype: Any = None, y0: Any = None
@@ -187,12 +199,16 @@ class StepDelay(nengo.synapses.Synapse):  # type: ignore[misc]  # nengo has no t
         self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: dict[str, Any]
     ) -> Step:
         """Return the function of one step."""
-        rate, waiting = round(1 / dt), state["waiting"]
-        if not len(waiting):
-            return lambda time, arriving: arriving
+        rate, waiting, zeros = round(1 / dt), state["waiting"], np.zeros(shape_out)
 
         def step(time: float, arriving: FloatArray) -> FloatArray:
-            slot = step_index(time, rate) % len(waiting)
+            t = step_index(time, rate, self.restart_every)
+            if t + 1 == self.restart_every:  # what leaves now would arrive after the restart
+                waiting[:] = 0.0
+                return zeros
+            if not len(waiting):
+                return arriving
+            slot = t % len(waiting)
             leaving = waiting[slot].copy()
             waiting[slot] = arriving
             return np.asarray(leaving)
@@ -200,6 +216,7 @@ class StepDelay(nengo.synapses.Synapse):  # type: ignore[misc]  # nengo has no t
         return step
 
 
-def step_index(time: float, rate: int) -> int:
-    """Return the step, from 0, of Nengo's time in seconds (dt in the first step)."""
-    return round(time * rate) - 1
+def step_index(time: float, rate: int, restart_every: int | None = None) -> int:
+    """Return the step, from 0 or the last restart, of Nengo's time (dt in the first step)."""
+    step = round(time * rate) - 1
+    return step % restart_every if restart_every else step

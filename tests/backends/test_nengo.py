@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -221,9 +222,8 @@ def test_one_step_of_delay_is_nengos_synapse_0(rng: np.random.Generator) -> None
     np.testing.assert_array_equal(emitted.run(x, T, record=("layer0",)).spikes["layer0"], expected)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_windows(rng: np.random.Generator, reset: Reset) -> None:
-    """Firing and bias windows, an input that stops, a readout that starts late."""
+def staged_network(rng: np.random.Generator) -> Network:
+    """Firing and bias windows, delays, an input that stops, a readout that starts late."""
     network = residual_network(rng)
     nodes: list[NetworkNode] = []
     for node in network.nodes:
@@ -235,7 +235,13 @@ def test_windows(rng: np.random.Generator, reset: Reset) -> None:
         elif isinstance(node, Readout):
             node = replace(node, start=6, bias_start=6, bias_stop=20)
         nodes.append(node)
-    staged = replace(network, nodes=tuple(nodes), timesteps=20)
+    connections = tuple(replace(c, delay=i % 4) for i, c in enumerate(network.connections))
+    return replace(network, nodes=tuple(nodes), connections=connections, timesteps=20)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_windows(rng: np.random.Generator, reset: Reset) -> None:
+    staged = staged_network(rng)
     result = assert_equal_runs(staged, rng.normal(0, 1, (2, 2, 6, 6)), 20, reset=reset)
     assert result.latency == 6
     assert not result.spikes["a"][:3].any() and result.spikes["a"][3:11].any()
@@ -473,6 +479,43 @@ def test_presented_samples(rng: np.random.Generator) -> None:
     assert not emitted.input.output.sample.any()
 
 
+@pytest.mark.parametrize("make", [residual_network, staged_network])
+def test_restarts_within_a_simulation(
+    rng: np.random.Generator, make: Callable[[np.random.Generator], Network]
+) -> None:
+    """One sample after the other in a larger model: each as if it were alone."""
+    network, x = make(rng), rng.normal(0, 1, (4, 2, 6, 6))
+    steps = network.latency(20)
+    alone = NengoBackend().emit(network).run(x, 20, record=("*",))
+    with nengo.Network() as model:
+        emitted = NengoBackend().emit(network, restart_every=steps)
+        images = nengo.processes.PresentInput(x.reshape(4, -1), steps * emitted.dt)
+        nengo.Connection(nengo.Node(images), emitted.input, synapse=None)
+    data = simulate(model, 4 * steps)
+    for name, train in alone.spikes.items():
+        ours = data[f"{name}/spikes"].reshape(4, *train[:, 0].shape).swapaxes(0, 1) > 0
+        assert train.any()
+        np.testing.assert_array_equal(ours, train)
+    logits = data["y"].reshape(4, steps, 3).swapaxes(0, 1)
+    np.testing.assert_array_equal(logits[-20:], alone.logits)
+    assert not logits[: steps - 20].any()
+
+
+def test_a_run_longer_than_a_restart(rng: np.random.Generator) -> None:
+    emitted = NengoBackend().emit(residual_network(rng), restart_every=8)
+    x = rng.normal(0, 1, (1, 2, 6, 6))
+    assert emitted.parity(x, 8)["differing_spikes"] == 0
+    with pytest.raises(UsageError, match=r"a run of 9 steps; .* restart every 8; emit it without"):
+        emitted.run(x, 9)
+
+
+def test_a_restart_before_the_first_output(rng: np.random.Generator) -> None:
+    with pytest.raises(UsageError, match="restart_every must be at least 7, not 6"):
+        NengoBackend().emit(staged_network(rng), restart_every=6)
+    with pytest.raises(UsageError, match="restart_every must be at least 1, not 0"):
+        NengoBackend().emit(residual_network(rng), restart_every=0)
+
+
 def test_events_from_a_users_neurons(rng: np.random.Generator) -> None:
     """Spikes of the user's neurons, of Nengo's height 1/dt, count as events."""
     nodes = (
@@ -496,26 +539,14 @@ def test_events_from_a_users_neurons(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(data["y"], expected.logits[:, 0])
 
 
-def test_the_current_follows_an_input_that_changes(rng: np.random.Generator) -> None:
-    """Low-pass filtered, the current into an output tells the second image from the first."""
-    nodes = (
-        Input("x", (2,)),
-        Population("a", (2,), F(1), F(1), F(1), F(0), F(0.5)),
-        Readout("y", (2,), np.array([0.0, 0.5]), F(1)),
-    )
-    network = Network("two", nodes, (Connection("x", "a"), Connection("a", "y")))
+def test_the_mean_current_is_the_output(rng: np.random.Generator) -> None:
     with nengo.Network() as model:
-        emitted = NengoBackend().emit(network, probes=False)
-        images = nengo.processes.PresentInput([[0.75, 0.25], [0.25, 0.5]], 0.5)
-        nengo.Connection(nengo.Node(images), emitted.input, synapse=None)
-        now = nengo.Node(size_in=2)
-        nengo.Connection(emitted.currents["y"], now, transform=emitted.dt, synapse=0.05)
-        nengo.Probe(now, label="now")
-        nengo.Probe(emitted.output, label="mean")
-    data = simulate(model, 1000)
-    np.testing.assert_allclose(data["now"][499], [0.75, 0.75], atol=0.02)
-    np.testing.assert_allclose(data["now"][999], [0.25, 1.0], atol=0.02)
-    np.testing.assert_allclose(data["mean"][999], [0.5, 0.875], atol=0.002)
+        emitted = NengoBackend().emit(residual_network(rng))
+        nengo.Probe(emitted.currents["y"], label="current")
+    emitted.present(rng.normal(0, 1, (2, 6, 6)))
+    data = simulate(model, 30)
+    mean = np.cumsum(data["current"], axis=0) / np.arange(1, 31)[:, None]
+    np.testing.assert_allclose(mean * emitted.dt, data["y"], rtol=1e-12)
 
 
 def test_a_copy_is_a_network_of_its_own(rng: np.random.Generator) -> None:
