@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from snnconvert.convert.errors import CalibrationError
-from snnconvert.convert.graph import Add, Affine, Concat, Graph, GraphInput, Node, Relu
+from snnconvert.convert.graph import (
+    Add,
+    Affine,
+    Concat,
+    Graph,
+    GraphInput,
+    Node,
+    Relu,
+    unused_name,
+)
 from snnconvert.convert.linear import (
     Chain,
     Dense,
@@ -21,6 +31,7 @@ from snnconvert.convert.linear import (
     LinearOperator,
     Shape,
     Transpose,
+    absolute_chain,
     apply_chain,
     is_routing,
     place,
@@ -37,12 +48,14 @@ from snnconvert.convert.network import (
 )
 from snnconvert.convert.simplify import collapse, simplify_chain
 
+_Terms: TypeAlias = tuple[tuple[str, Chain], ...]
+
 
 @dataclass(frozen=True, eq=False)
 class _Sum:
     """A value as a sum of terms and a constant that broadcasts against its shape."""
 
-    terms: tuple[tuple[str, Chain], ...]
+    terms: _Terms
     constant: FloatArray
 
 
@@ -89,15 +102,15 @@ class _Builder:
         self.graph, self.scales = graph, scales
         self.reset, self.v_init, self.input_bounds = reset, v_init, input_bounds
         self.sums: dict[str, _Sum] = {}
-        self.unshared: dict[str, _Sum] = {}
         self.nodes: list[NetworkNode] = []
         self.connections: list[Connection] = []
-        self.thresholds: dict[str, FloatArray] = {}
+        self.rates: dict[str, FloatArray] = {}
+        """What a rate of 1 is worth, for populations and for relays of copies of rates."""
 
     def build(self) -> Network:
         """Follow every node, then add the readouts."""
         for node in self.graph.nodes:
-            self.sums[node.name] = self.unshared[node.name] = self._value(node)
+            self.sums[node.name] = self._value(node)
             if self._is_shared(node):
                 self._relay(node)
         for name, label in zip(self.graph.outputs, self.graph.output_names, strict=True):
@@ -148,7 +161,7 @@ class _Builder:
     def _population(self, node: Node, op: Relu) -> _Sum:
         arriving = self.sums[node.inputs[0]]
         threshold = self._threshold(node, op)
-        self.thresholds[node.name] = threshold
+        self.rates[node.name] = np.broadcast_to(threshold, node.shape)
         population = Population(
             name=node.name,
             shape=node.shape,
@@ -166,7 +179,8 @@ class _Builder:
 
     def _threshold(self, node: Node, op: Relu) -> FloatArray:
         if op.follows is not None:
-            return self._followed_threshold(node, op.follows, op.routing)
+            compared = self._largest_rates(self.sums[node.inputs[0]].terms, node.shape)
+            return _collapse(_fill_gaps(compared), node.shape)
         threshold = self.scales.get(node.name)
         if threshold is None:
             raise CalibrationError(f"population {node.name!r} was given no threshold")
@@ -177,24 +191,20 @@ class _Builder:
             )
         return threshold
 
-    def _followed_threshold(self, node: Node, follows: str, routing: Chain) -> FloatArray:
-        """Return the thresholds of the pooled populations, routed to the tree's neurons."""
-        shape = self.graph[follows].shape
-        pooled = np.zeros(shape)
-        for source, chain in self.unshared[follows].terms:
-            if source not in self.thresholds or not is_routing(chain):
-                continue
-            full = np.broadcast_to(self.thresholds[source], self.graph[source].shape)
-            pooled = np.maximum(pooled, apply_chain(chain, full[None])[0])
-        routed = apply_chain(routing, pooled[None])[0]
-        return _collapse(np.where(routed > 0, routed, 1.0), node.shape)
+    def _largest_rates(self, terms: _Terms, shape: Shape) -> FloatArray:
+        """Return the largest threshold of the rates that each position adds or subtracts."""
+        largest = np.zeros(shape)
+        for source, chain in terms:
+            routed = apply_chain(absolute_chain(chain), self.rates[source][None])[0]
+            largest = np.maximum(largest, routed)
+        return largest
 
     def _is_shared(self, node: Node) -> bool:
         """Tell whether a weighted sum of spikes has several readers."""
         if isinstance(node.op, GraphInput | Relu):
             return False
         readers = len(self.graph.consumers[node.name]) + self.graph.outputs.count(node.name)
-        spiking = [chain for source, chain in self._spiking(self.sums[node.name])]
+        spiking = [chain for _, chain in self._spiking(self.sums[node.name])]
         return readers > 1 and (len(spiking) > 1 or any(not is_routing(c) for c in spiking))
 
     def _spiking(self, value: _Sum) -> list[tuple[str, Chain]]:
@@ -206,12 +216,15 @@ class _Builder:
         spiking = self._spiking(value)
         analog = tuple(term for term in value.terms if term not in spiking)
         relay = Relay(node.name, node.shape)
+        if all(source in self.rates and is_routing(chain) for source, chain in spiking):
+            self.rates[relay.name] = self._largest_rates(tuple(spiking), node.shape)
         self._connect(_Sum(tuple(spiking), value.constant), relay)
         self.sums[node.name] = _Sum((*analog, (relay.name, ())), value.constant)
 
     def _readout(self, node: Node, label: str) -> None:
         value = self.sums[node.name]
-        name = label if label not in {n.name for n in self.nodes} else f"{label}/readout"
+        taken = {n.name for n in self.nodes}
+        name = unused_name(f"{label}/readout", taken) if label in taken else label
         self._connect(
             value,
             Readout(
@@ -236,6 +249,13 @@ def _pass_constant(constant: FloatArray, shape: Shape, operators: Chain) -> Floa
         rank = len(operators[-1].output_shape) if operators else len(shape)
         return np.zeros((1,) * rank)
     return np.asarray(apply_chain(operators, np.asarray(full, np.float64)[None])[0])
+
+
+def _fill_gaps(thresholds: FloatArray) -> FloatArray:
+    """Give neurons that compare nothing but padding the threshold of their channel."""
+    channel = thresholds.max(axis=tuple(range(1, thresholds.ndim)), keepdims=True)
+    filled = np.where(thresholds > 0, thresholds, channel)
+    return np.where(filled > 0, filled, 1.0)
 
 
 def _collapse(values: FloatArray, shape: Shape) -> FloatArray:

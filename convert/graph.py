@@ -6,9 +6,10 @@ the definition of what a Graph means; it is tested against onnxruntime on the or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, count
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -66,15 +67,12 @@ class Relu:
     ceiling : float or None
         Upper bound; a rate cannot exceed 1, so a threshold of at most `ceiling` is exact there.
     follows : str or None
-        Name of a Graph node whose thresholds this one takes over (max-pooling trees), read
-        through `routing`.
-    routing : tuple of LinearOperator
-        From the followed node's shape to this node's.
+        Name of the max-pooling whose tree this neuron belongs to, where only copies of rates are
+        pooled: it takes over the thresholds of the populations that it compares.
     """
 
     ceiling: float | None = None
     follows: str | None = None
-    routing: Chain = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +196,10 @@ class Graph:
         """Return a copy with other nodes."""
         return replace(self, nodes=tuple(nodes), **changes)
 
+    def unused(self, name: str) -> str:
+        """Return `name` for a new node, with a number behind it where a node has that name."""
+        return unused_name(name, self._by_name)
+
     def evaluate(
         self,
         feeds: Mapping[str, npt.NDArray[Any]],
@@ -257,6 +259,12 @@ class Graph:
             if name not in known:
                 stack.extend(self[name].inputs)
         return needed
+
+
+def unused_name(name: str, taken: Container[str]) -> str:
+    """Return `name`, with the first free number behind it where it is taken."""
+    numbered = (f"{name}_{i}" for i in count(2))
+    return next(n for n in chain((name,), numbered) if n not in taken)
 
 
 def evaluate_node(

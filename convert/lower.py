@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from snnconvert.convert.errors import Problem, UnsupportedModelError
-from snnconvert.convert.graph import Add, Affine, Concat, Graph, GraphInput, OutputFunction, Relu
+from snnconvert.convert.graph import (
+    Add,
+    Affine,
+    Concat,
+    Graph,
+    GraphInput,
+    Node,
+    OutputFunction,
+    Relu,
+)
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 from snnconvert.convert.passes.fold_affine import fold_affine
 from snnconvert.convert.passes.lower_clip import lower_clip
@@ -33,15 +42,17 @@ def lower(graph: Graph) -> Graph:
 
 def lowering_problems(graph: Graph) -> list[Problem]:
     """Return a problem for each output function that other nodes read."""
-    return [
-        Problem(
-            code="unsupported-operator",
-            message=f"{node.op.kind} inside the network cannot be rate-coded",
-            node=node.name,
-            place=f"node {node.name!r}, operator {node.op.kind}",
-            why="it is converted only at the end of the network, where it belongs to the readout",
-            hint=f"cut the graph before it with --outputs {graph[node.inputs[0]].tensor or ''}",
-        )
-        for node in split_output_functions(graph).nodes
-        if isinstance(node.op, OutputFunction)
-    ]
+    nodes = split_output_functions(graph).nodes
+    return [_inside(graph, n, n.op) for n in nodes if isinstance(n.op, OutputFunction)]
+
+
+def _inside(graph: Graph, node: Node, function: OutputFunction) -> Problem:
+    tensor = graph[node.inputs[0]].tensor
+    return Problem(
+        code="unsupported-operator",
+        message=f"{function.kind} inside the network cannot be rate-coded",
+        node=node.name,
+        place=f"node {node.name!r}, operator {function.kind}",
+        why="it is converted only at the end of the network, where it belongs to the readout",
+        hint="cut the graph before it with --outputs" + (f" {tensor}" if tensor else ""),
+    )

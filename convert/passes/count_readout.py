@@ -13,12 +13,10 @@ def count_readout(graph: Graph) -> Graph:
     A count cannot be negative: logits below zero become zero, the largest stays the largest as
     long as it is positive.
     """
-    nodes = list(graph.nodes)
-    outputs = []
-    for name in graph.outputs:
-        node = graph[name]
-        if not isinstance(node.op, Relu):
-            node = Node(f"{name}/count", Relu(), (name,), node.shape)
-            nodes.append(node)
-        outputs.append(node.name)
-    return replace(graph, nodes=tuple(nodes), outputs=tuple(outputs))
+    counted: dict[str, Node] = {}
+    for name in dict.fromkeys(graph.outputs):
+        if not isinstance(graph[name].op, Relu):
+            label = graph.unused(f"{name}/count")
+            counted[name] = Node(label, Relu(), (name,), graph[name].shape)
+    outputs = tuple(counted[name].name if name in counted else name for name in graph.outputs)
+    return replace(graph, nodes=(*graph.nodes, *counted.values()), outputs=outputs)

@@ -2,8 +2,8 @@
 
 Windows are taken axis by axis (the maximum is separable), each axis as a balanced tree. Window
 positions outside the data repeat a position inside, which leaves the maximum unchanged for values
-of either sign. The tree's neurons take over the thresholds of the pooled population: then the
-staged tree is the maximum of the quantised values exactly.
+of either sign. Where rates are pooled, the tree's neurons take over the thresholds of the pooled
+population: then the staged tree is the maximum of the quantised values exactly.
 """
 
 from __future__ import annotations
@@ -13,33 +13,43 @@ from dataclasses import replace
 import numpy as np
 
 from snnconvert.convert.graph import Add, Affine, Concat, Graph, MaxPool, Node, Relu
-from snnconvert.convert.linear import Chain, IntArray, Scale, Select, Shape, is_routing
-from snnconvert.convert.simplify import simplify_chain
+from snnconvert.convert.linear import IntArray, Scale, Select, Shape, is_routing
 
 
 def relu_before_max_pool(graph: Graph) -> Graph:
     """Return the graph with ``relu(maxpool(x))`` rewritten as ``maxpool(relu(x))``.
 
-    Both are monotone, so they commute; the pooled values then are rates of a population.
+    Both are monotone, so they commute; the pooled values then are rates of a population. A Relu
+    moves in front of all of several poolings in a row.
     """
-    swapped: dict[str, Node] = {}
+    while any(_relu_behind(graph, node) for node in graph.nodes):
+        graph = _swap(graph)
+    return graph
+
+
+def _relu_behind(graph: Graph, node: Node) -> Node | None:
+    """Return the Relu that is the only reader of a MaxPool, else None."""
+    readers = graph.consumers[node.name]
+    if not isinstance(node.op, MaxPool) or node.name in graph.outputs or len(readers) != 1:
+        return None
+    return readers[0] if isinstance(readers[0].op, Relu) else None
+
+
+def _swap(graph: Graph) -> Graph:
     renamed: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        readers = graph.consumers[node.name]
-        if isinstance(node.op, MaxPool) and node.name not in graph.outputs and len(readers) == 1:
-            (relu,) = readers
-            if isinstance(relu.op, Relu):
-                source = renamed.get(node.inputs[0], node.inputs[0])
-                shape = graph[node.inputs[0]].shape
-                nodes.append(replace(relu, inputs=(source,), shape=shape, tensor=None))
-                swapped[relu.name] = node
-                renamed[relu.name] = node.name
-                nodes.append(replace(node, inputs=(relu.name,), tensor=relu.tensor))
-                continue
-        if node.name in swapped:
+        if node.name in renamed:
             continue
-        nodes.append(replace(node, inputs=tuple(renamed.get(i, i) for i in node.inputs)))
+        relu = _relu_behind(graph, node)
+        inputs = tuple(renamed.get(i, i) for i in node.inputs)
+        if relu is None:
+            nodes.append(replace(node, inputs=inputs))
+            continue
+        renamed[relu.name] = node.name
+        shape = graph[node.inputs[0]].shape
+        nodes.append(replace(relu, inputs=inputs, shape=shape, tensor=None))
+        nodes.append(replace(node, inputs=(relu.name,), tensor=relu.tensor))
     outputs = tuple(renamed.get(name, name) for name in graph.outputs)
     return graph.with_nodes(nodes, outputs=outputs)
 
@@ -74,23 +84,21 @@ class _Tree:
     def __init__(self, graph: Graph, node: Node, pool: MaxPool) -> None:
         self.node, self.pool = node, pool
         self.source = graph[node.inputs[0]]
-        self.follows = self.source.name if _is_routed(graph, self.source.name) else None
+        self.relu = Relu(follows=node.name if _is_routed(graph, self.source.name) else None)
+        self.graph = graph
         self.nodes: list[Node] = []
         self.count = 0
 
     def build(self) -> list[Node]:
         """Return the nodes; the last one has the pool's name and value."""
         current = self.source
-        routing: Chain = ()
         for axis in range(1, len(self.source.shape)):
             taps = self._taps(current, axis)
             selects = [Select(current.shape, self._along(current.shape, axis, t)) for t in taps]
             values = [self._tap(current, select) for select in selects]
-            routing = simplify_chain((*routing, selects[0]))
             while len(values) > 1:
                 pairs = [
-                    self._maximum(values[i], values[i + 1], routing)
-                    for i in range(0, len(values) - 1, 2)
+                    self._maximum(values[i], values[i + 1]) for i in range(0, len(values) - 1, 2)
                 ]
                 values = pairs + values[len(pairs) * 2 :]
             current = values[0]
@@ -116,17 +124,16 @@ class _Tree:
 
     def _add(self, suffix: str, node: Node) -> Node:
         self.count += 1
-        named = replace(node, name=f"{self.node.name}/{suffix}{self.count}")
+        named = replace(node, name=self.graph.unused(f"{self.node.name}/{suffix}{self.count}"))
         self.nodes.append(named)
         return named
 
     def _tap(self, current: Node, select: Select) -> Node:
         return self._add("tap", Node("", Affine((select,)), (current.name,), select.output_shape))
 
-    def _maximum(self, a: Node, b: Node, routing: Chain) -> Node:
+    def _maximum(self, a: Node, b: Node) -> Node:
         minus = Scale(b.shape, np.full((1,) * len(b.shape), -1.0))
         negative = self._add("negative", Node("", Affine((minus,)), (b.name,), b.shape))
         difference = self._add("difference", Node("", Add(), (a.name, negative.name), b.shape))
-        relu = Relu(follows=self.follows, routing=routing if self.follows else ())
-        excess = self._add("max", Node("", relu, (difference.name,), b.shape))
+        excess = self._add("max", Node("", self.relu, (difference.name,), b.shape))
         return self._add("joined", Node("", Add(), (b.name, excess.name), b.shape))

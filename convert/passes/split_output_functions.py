@@ -14,7 +14,8 @@ from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 def split_output_functions(graph: Graph) -> Graph:
     """Return the graph with outputs in front of their trailing functions."""
     outputs, functions = [], []
-    for name in graph.outputs:
+    already = graph.output_functions or ((),) * len(graph.outputs)
+    for name, later in zip(graph.outputs, already, strict=True):
         taken: list[OutputFunction] = []
         node = graph[name]
         while True:
@@ -26,6 +27,6 @@ def split_output_functions(graph: Graph) -> Graph:
                 break
             node = graph[node.inputs[0]]
         outputs.append(node.name if taken else name)
-        functions.append(tuple(taken))
+        functions.append((*taken, *later))
     split = replace(graph, outputs=tuple(outputs), output_functions=tuple(functions))
     return drop_dead_nodes(split)
