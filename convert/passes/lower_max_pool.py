@@ -20,7 +20,7 @@ def relu_before_max_pool(graph: Graph) -> Graph:
     """Return the graph with ``relu(maxpool(x))`` rewritten as ``maxpool(relu(x))``.
 
     Both are monotone, so they commute; the pooled values then are rates of a population. A Relu
-    moves in front of all of several poolings in a row.
+    moves in front of all of several poolings in a row, not of one that pools rates already.
     """
     while any(_relu_behind(graph, node) for node in graph.nodes):
         graph = _swap(graph)
@@ -28,11 +28,12 @@ def relu_before_max_pool(graph: Graph) -> Graph:
 
 
 def _relu_behind(graph: Graph, node: Node) -> Node | None:
-    """Return the Relu that is the only reader of a MaxPool, else None."""
+    """Return the Relu that is the only reader of a MaxPool of signed values, else None."""
     readers = graph.consumers[node.name]
     if not isinstance(node.op, MaxPool) or node.name in graph.outputs or len(readers) != 1:
         return None
-    return readers[0] if isinstance(readers[0].op, Relu) else None
+    (relu,) = readers
+    return relu if isinstance(relu.op, Relu) and not _is_routed(graph, node.inputs[0]) else None
 
 
 def _swap(graph: Graph) -> Graph:
