@@ -209,7 +209,7 @@ def _axes(x: Axis, y: Axis, name: str) -> list[Markup]:
 
 def histogram_chart(layer: LayerStatistics) -> Markup:
     """Return the histogram of firing rates, its shares on a logarithmic axis."""
-    x = Axis(0, 1, 24, SMALL_WIDTH - 6)
+    x = Axis(0, 1, 36, SMALL_WIDTH - 6)
     y = Axis(LEAST_SHARE, 1.0, SMALL_HEIGHT - 26, 10, log=True)
     width = (x.end - x.start) / len(layer.histogram)
     bars = "".join(
@@ -221,8 +221,9 @@ def histogram_chart(layer: LayerStatistics) -> Markup:
     parts = []
     for share, text in ((1.0, "100 %"), (0.01, "1 %"), (LEAST_SHARE, "0.01 %")):
         parts.append(element("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid"))
-        parts.append(element("text", text, x=x.start + 1, y=y(share) - 2, class_="tiny"))
-    parts[-1] = Markup("")
+        parts.append(
+            element("text", text, x=x.start - 3, y=y(share) + 3, text_anchor="end", class_="tiny")
+        )
     return picture(
         SMALL_WIDTH,
         SMALL_HEIGHT,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from snnconvert.reports import text
 from snnconvert.reports.charts import (
@@ -50,7 +51,7 @@ OPERATIONS = (
         "values that are no spikes, such as an analog input, times non-zero weights, in every "
         "step (NeuroBench)",
     ),
-    ("dense", "Dense operations", "all connections, in every step (NeuroBench)"),
+    ("dense", "Dense operations", "all connections, zero weights too, in every step (NeuroBench)"),
     ("synops", "Synaptic operations", "spikes times the neurons that they reach"),
     ("neuron_updates", "Neuron updates", "neurons times simulated steps"),
     ("spikes", "Spikes", "of all populations"),
@@ -78,7 +79,7 @@ def render_html(evaluation: Evaluation) -> str:
         verdict=verdict(evaluation),
         findings=findings(evaluation),
         tiles=_tiles(evaluation),
-        charts=[c for c in (accuracy_chart(evaluation), close_up_chart(evaluation)) if c],
+        charts=_charts(evaluation),
         rows=[evaluation.measurement.accuracy[t - 1] for t in marked_steps(evaluation.timesteps)],
         ladder=_ladder(evaluation),
         layers=_layers(evaluation),
@@ -88,6 +89,7 @@ def render_html(evaluation: Evaluation) -> str:
         caveat=CAVEAT,
         saturated_rate=f"{SATURATED_RATE:.2%}".replace("%", " %"),
         parity=parity_text(evaluation),
+        run=[(text.label(k), text.scalar(v)) for k, v in _single(evaluation.context.fidelity)],
         sections=_sections(evaluation),
     )
     return page
@@ -107,7 +109,13 @@ def _template() -> Any:
         *(text.joules, text.count, text.scalar),
     ):
         environment.filters[formatter.__name__] = formatter
+    environment.filters["options"] = mark_options
     return environment.get_template("report.html.j2")
+
+
+def mark_options(sentence: str) -> Markup:
+    """Return the sentence with its command line options set as code, which does not break."""
+    return Markup(re.sub(r"(--[a-z][a-z-]*)", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
@@ -115,9 +123,9 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     measured, final = evaluation.measurement, evaluation.final
     operations = measured.operations
     agreement = (
-        "Agreement with the ANN",
+        "Agreement",
         text.percent(final.agreement),
-        text.interval(_agreement_interval(final, measured.samples)),
+        f"with the ANN, {text.interval(_agreement_interval(final, measured.samples))}",
     )
     tiles = [agreement]
     if final.accuracy is not None and measured.ann.accuracy is not None:
@@ -137,6 +145,12 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
             "a sample" if ratio is None else f"{text.plain(ratio)} × the ANN's multiply-adds",
         ),
     ]
+
+
+def _charts(evaluation: Evaluation) -> list[tuple[str, Markup]]:
+    close_up = close_up_chart(evaluation)
+    whole = ("The whole run", accuracy_chart(evaluation))
+    return [whole, ("Its end, enlarged", close_up)] if close_up else [whole]
 
 
 def _agreement_interval(row: AccuracyRow, samples: int) -> tuple[float, float]:
@@ -202,6 +216,11 @@ def _operations(evaluation: Evaluation) -> list[tuple[str, float, float | None, 
         )
         for name, title, definition in OPERATIONS
     ]
+
+
+def _single(record: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the entries that are single values."""
+    return [(k, v) for k, v in to_plain(record).items() if not isinstance(v, list | dict)]
 
 
 def _sections(evaluation: Evaluation) -> list[dict[str, Any]]:
