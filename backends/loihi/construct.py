@@ -1,0 +1,119 @@
+"""From a blueprint to a built chip: scales, plan, network, build, integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from snnconvert.backends.loihi.blueprint import Blueprint, Layer
+from snnconvert.backends.loihi.chip import Chip, build, emit_network
+from snnconvert.backends.loihi.extract import IntegerNetwork, extract
+from snnconvert.backends.loihi.planner import Plan, plan
+from snnconvert.backends.loihi.scales import (
+    BIAS_MAX,
+    LOSSLESS_EXPONENT,
+    THRESHOLD_MAX,
+    VOLTAGE_MAX,
+    WEIGHT_MAX,
+    WEIGHT_SHIFT,
+    TileScales,
+    scale_problems,
+    tile_scales,
+)
+from snnconvert.convert.errors import UnsupportedModelError
+from snnconvert.convert.linear import FloatArray
+
+SATURATING = 2.0
+"""Currents in thresholds beyond which a neuron without synapses cannot change its spikes."""
+SMALLEST_CURRENT = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Construction:
+    """A built chip and everything that led to it."""
+
+    blueprint: Blueprint
+    plan: Plan
+    scales: Mapping[str, TileScales]
+    chip: Chip
+    integers: IntegerNetwork
+
+
+def construct(blueprint: Blueprint, *, readout_exponent: int, seed: int) -> Construction:
+    """Plan, emit and build a network.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+    readout_exponent : int
+        Weight exponent of the readouts, -1 to -6: each step down doubles what their membranes
+        hold and, below -1, costs a bit of their weights.
+    seed : int
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the network does not fit, or its weights have no integer format.
+    """
+    blueprint = replace(
+        blueprint,
+        layers=tuple(_with_threshold(blueprint, x, readout_exponent) for x in blueprint.layers),
+    )
+    tilings = plan(blueprint)
+    bias = {layer.name: _largest_bias(blueprint, layer) for layer in blueprint.layers}
+    scales = {
+        x.name: tile_scales(blueprint, x, tilings[x.name], np.abs(bias[x.name]))
+        for x in blueprint.layers
+    }
+    problems = [
+        problem
+        for x in blueprint.layers
+        for problem in scale_problems(blueprint, x, tilings[x.name], scales[x.name])
+    ]
+    if problems:
+        raise UnsupportedModelError(problems, model=f"network {blueprint.network.name!r}")
+    network, ensembles = emit_network(blueprint, tilings, scales, bias, seed=seed)
+    chip = build(network, ensembles, seed=seed)
+    integers = extract(chip, [layer.name for layer in blueprint.layers])
+    for layer in integers.layers:
+        assert layer.lowest.min() >= -VOLTAGE_MAX, f"{layer.name}: below what the chip holds"
+    return Construction(blueprint, tilings, scales, chip, integers)
+
+
+def _largest_weight(blueprint: Blueprint, layer: Layer) -> float:
+    return max(
+        (float(p.largest_weights.max(initial=0.0)) for p in blueprint.incoming(layer.name)),
+        default=0.0,
+    )
+
+
+def _with_threshold(blueprint: Blueprint, layer: Layer, exponent: int) -> Layer:
+    """Give a readout the threshold that makes nengo-loihi choose this weight exponent."""
+    if layer.kind != "readout":
+        return layer
+    weight = _largest_weight(blueprint, layer)
+    scale = WEIGHT_MAX / weight * 2.0 ** (WEIGHT_SHIFT + exponent) if weight else 2.0**-exponent
+    # a hair below the largest threshold, so that rounding cannot push it over
+    return replace(layer, threshold=THRESHOLD_MAX / scale * (1 - 2.0**-20))
+
+
+def _largest_bias(blueprint: Blueprint, layer: Layer) -> FloatArray:
+    """Return the bias to build with: the largest current where the host writes one.
+
+    It fixes the scale of the bias registers. A neuron that sees nothing but the host fires in
+    every step from one threshold on, so larger currents need no room.
+    """
+    if not layer.drives:
+        return layer.bias
+    bound = np.abs(layer.bias) + sum(drive.bound for drive in layer.drives)
+    bound = np.maximum(bound, SMALLEST_CURRENT)
+    if layer.kind == "readout":
+        return np.asarray(bound)
+    weight = _largest_weight(blueprint, layer)
+    if not weight:
+        return np.asarray(np.minimum(bound, SATURATING * layer.threshold))
+    room = BIAS_MAX * weight / (WEIGHT_MAX * math.ldexp(1.0, WEIGHT_SHIFT + LOSSLESS_EXPONENT))
+    return np.asarray(np.minimum(bound, room))

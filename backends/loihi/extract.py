@@ -1,0 +1,152 @@
+"""Read the integer network back from the built chip.
+
+After splitting and discretising, nengo-loihi's blocks hold everything that the emulator computes
+with. The blocks of a layer are joined again: one sparse integer matrix for each pair of layers,
+and the compartments' parameters in the order of the layer's neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from snnconvert.backends.loihi.chip import DT, Chip, Core
+from snnconvert.convert.linear import FloatArray
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """Compartments of one layer, in the order of its neurons.
+
+    Attributes
+    ----------
+    name : str
+    bias, threshold, lowest, highest : (size,) int32 arrays
+        A neuron fires when its voltage is above `threshold`; voltages are clipped to
+        [lowest, highest].
+    scale : (size,) float64 array
+        Voltage units per threshold (a readout: per ANN unit).
+    """
+
+    name: str
+    bias: Ints
+    threshold: Ints
+    lowest: Ints
+    highest: Ints
+    scale: FloatArray
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerSynapses:
+    """Weights from one layer to another.
+
+    Attributes
+    ----------
+    source, target : str
+    matrix : (sources, targets) CSR int32 array
+        A row for each source neuron; stored zeros are weights that the chip stores.
+    """
+
+    source: str
+    target: str
+    matrix: sp.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """What the chip computes with.
+
+    Attributes
+    ----------
+    layers : tuple of IntegerLayer
+        In topological order.
+    synapses : tuple of IntegerSynapses
+    """
+
+    layers: tuple[IntegerLayer, ...]
+    synapses: tuple[IntegerSynapses, ...]
+
+    def __getitem__(self, name: str) -> IntegerLayer:
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def incoming(self, name: str) -> tuple[IntegerSynapses, ...]:
+        """Return the synapses into a layer."""
+        return tuple(s for s in self.synapses if s.target == name)
+
+
+def extract(chip: Chip, order: Sequence[str]) -> IntegerNetwork:
+    """Return the integer network of a built chip.
+
+    Parameters
+    ----------
+    chip : Chip
+    order : sequence of str
+        The layers' names in topological order.
+    """
+    sizes = {name: sum(len(c.neurons) for c in chip.of_layer(name)) for name in order}
+    layers = tuple(_layer(chip, name, sizes[name]) for name in order)
+    return IntegerNetwork(layers, _synapses(chip, sizes))
+
+
+def _layer(chip: Chip, name: str, size: int) -> IntegerLayer:
+    bias, threshold, lowest, highest = (np.zeros(size, np.int32) for _ in range(4))
+    scale = np.zeros(size)
+    for core in chip.of_layer(name):
+        compartment = core.block.compartment
+        # The engine has no decay, no noise and no refractory steps.
+        assert (compartment.decay_u == 4095).all() and (compartment.decay_v == 0).all()
+        assert (compartment.refract_delay == 1).all() and not compartment.enable_noise.any()
+        bias[core.neurons] = compartment.bias
+        threshold[core.neurons] = compartment.vth
+        lowest[core.neurons] = compartment.vmin
+        highest[core.neurons] = compartment.vmax
+        scale[core.neurons] = core.block.discretize_info["v_scale"] / DT
+    return IntegerLayer(name, bias, threshold, lowest, highest, scale)
+
+
+def _synapses(chip: Chip, sizes: dict[str, int]) -> tuple[IntegerSynapses, ...]:
+    owner = {id(synapse): core for core in chip.cores for synapse in core.block.synapses}
+    found: dict[tuple[str, str], list[tuple[Ints, Ints, Ints]]] = {}
+    for core in chip.cores:
+        for axon in core.block.axons:
+            target = owner[id(axon.target)]
+            parts = found.setdefault((core.layer, target.layer), [])
+            parts += _entries(core, axon, target)
+    result = []
+    for (source, target_name), parts in found.items():
+        rows, columns, weights = (
+            np.concatenate([part[k] for part in parts] or [np.zeros(0, np.int32)]) for k in range(3)
+        )
+        shape = (sizes[source], sizes[target_name])
+        matrix = sp.csr_array((weights, (rows, columns)), shape=shape)
+        matrix.sort_indices()
+        result.append(IntegerSynapses(source, target_name, matrix))
+    return tuple(result)
+
+
+def _entries(core: Core, axon: object, target: Core) -> list[tuple[Ints, Ints, Ints]]:
+    """Return (source neurons, target neurons, weights) of one group of axons."""
+    synapse = axon.target  # type: ignore[attr-defined]  # nengo_loihi has no types
+    compartments = np.arange(core.block.n_neurons)
+    axons = axon.map_axon(compartments)  # type: ignore[attr-defined]
+    atoms = axon.map_atoms(compartments)  # type: ignore[attr-defined]
+    parts = []
+    for neuron, index, atom in zip(core.neurons, axons, atoms, strict=True):
+        base = synapse.axon_compartment_base(index) if index >= 0 else None
+        if base is None:
+            continue
+        weights, compartment = synapse.axon_weights_indices(index, atom=atom)
+        targets = target.neurons[base + compartment].astype(np.int32)
+        parts.append((np.full(len(targets), neuron, np.int32), targets, weights))
+    return parts
