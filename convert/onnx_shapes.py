@@ -55,8 +55,10 @@ def stretch(build: GraphBuilder, node: OnnxNode, have: Shape, want: Shape) -> Ch
 
 def reshape_to(build: GraphBuilder, node: OnnxNode, x: Activation, target: Sequence[int]) -> None:
     """Give the node's output the shape `target` (batch included), order of values kept."""
-    have = math.prod(x.shape) * build.batch
-    if math.prod(target) != have or min(target, default=1) < 0:
+    sample, size = math.prod(x.shape), math.prod(target)
+    if size == sample and size != sample * build.batch:
+        raise node.batch_axis(f"{node.op_type} to {list(target)} has room for one sample only")
+    if size != sample * build.batch or min(target, default=1) < 0:
         raise node.invalid(
             f"cannot reshape {[build.batch, *x.shape]} to {list(target)} "
             f"(with {build.batch} samples in the batch)"

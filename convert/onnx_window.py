@@ -54,8 +54,15 @@ def read_geometry(
         )
     strides = _positive(node, "strides", rank)
     dilations = _positive(node, "dilations", rank)
+    mode = node.text("auto_pad", "NOTSET") or "NOTSET"
+    if mode.startswith("SAME") and max(dilations) > 1:
+        raise node.unsupported(
+            f"auto_pad {mode} with dilations {list(dilations)}",
+            why="runtimes disagree on how much is padded, or refuse it",
+            hint="write the padding out as pads",
+        )
     reach = [d * (s - 1) + 1 for s, d in zip(size, dilations, strict=True)]
-    begins, ends = _padding(node, spatial, reach, strides)
+    begins, ends = _padding(node, mode, spatial, reach, strides)
     widened = [s + b + e for s, b, e in zip(spatial, begins, ends, strict=True)]
     build.check_size(node, (x.shape[0], *widened))
     window_ends = []
@@ -69,6 +76,24 @@ def read_geometry(
         window_ends.append((count - 1) * stride + span - extent - begin)
     pads = tuple(zip(begins, window_ends, strict=True))
     return Geometry(Window(tuple(size), strides, pads, dilations), ends)
+
+
+def read_pooling(
+    build: GraphBuilder, node: OnnxNode, x: Activation, size: Shape, *, ceil_mode: bool
+) -> Geometry:
+    """Read a pooling node's geometry; padding must be smaller than the window."""
+    geometry = read_geometry(build, node, x, size, ceil_mode=ceil_mode)
+    begins = tuple(begin for begin, _ in geometry.window.pads)
+    if any(max(pads) >= s for *pads, s in zip(begins, geometry.stated_ends, size, strict=True)):
+        raise node.invalid(f"padding {begins} and {geometry.stated_ends} exceeds the window {size}")
+    automatic = node.text("auto_pad", "NOTSET").startswith("SAME")
+    if automatic and any(end < 0 for _, end in geometry.window.pads):
+        raise node.unsupported(
+            f"auto_pad with strides {list(geometry.window.strides)} beyond the window {list(size)}",
+            why="runtimes disagree on which values are skipped, or refuse it",
+            hint="write the padding out as pads",
+        )
+    return geometry
 
 
 def read_kernel_shape(node: OnnxNode) -> Shape:
@@ -108,10 +133,9 @@ def _positive(node: OnnxNode, name: str, rank: int) -> Shape:
 
 
 def _padding(
-    node: OnnxNode, spatial: Shape, reach: Sequence[int], strides: Shape
+    node: OnnxNode, mode: str, spatial: Shape, reach: Sequence[int], strides: Shape
 ) -> tuple[Shape, Shape]:
     rank = len(spatial)
-    mode = node.text("auto_pad", "NOTSET") or "NOTSET"
     if mode not in AUTO_PAD:
         raise node.invalid(f"auto_pad {mode!r} is none of {', '.join(AUTO_PAD)}")
     if mode == "NOTSET":

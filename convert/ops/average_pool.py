@@ -10,7 +10,7 @@ from snnconvert.convert.linear import FloatArray, Scale, SumPool
 from snnconvert.convert.onnx_builder import Activation, GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_window import Geometry, covered, read_geometry, read_kernel_shape
+from snnconvert.convert.onnx_window import Geometry, covered, read_kernel_shape, read_pooling
 
 
 @operator("AveragePool", since=7)
@@ -20,7 +20,7 @@ def import_average_pool(node: OnnxNode, build: GraphBuilder) -> None:
     ceil_mode = bool(node.integer("ceil_mode", 0))
     counts_pads = bool(node.integer("count_include_pad", 0))
     x = build.activation(node)
-    geometry = read_geometry(build, node, x, size, ceil_mode=ceil_mode)
+    geometry = read_pooling(build, node, x, size, ceil_mode=ceil_mode)
     pool = SumPool(x.shape, geometry.window)
     build.check_size(node, pool.output_shape)
     divisor = _divisor(geometry, x, counts_pads)

@@ -6,7 +6,7 @@ from snnconvert.convert.graph import MaxPool
 from snnconvert.convert.onnx_builder import GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_window import read_geometry, read_kernel_shape
+from snnconvert.convert.onnx_window import read_kernel_shape, read_pooling
 
 
 @operator("MaxPool", since=1)
@@ -21,5 +21,5 @@ def import_max_pool(node: OnnxNode, build: GraphBuilder) -> None:
     size = read_kernel_shape(node)
     ceil_mode = bool(node.integer("ceil_mode", 0))
     x = build.activation(node)
-    window = read_geometry(build, node, x, size, ceil_mode=ceil_mode).window
+    window = read_pooling(build, node, x, size, ceil_mode=ceil_mode).window
     build.add(node, MaxPool(window), [x], (x.shape[0], *window.output_extent(x.shape[1:])))

@@ -1,0 +1,62 @@
+import numpy as np
+import onnx_models
+import pytest
+from onnx import TensorProto
+from onnx_models import float32, one_node
+
+from snnconvert.convert.linear import Scale
+
+OPSETS = [7, 13, 14, onnx_models.RUNTIME_OPSET]
+SHAPES = [(3, 4), (4,), (), (3, 1), (1, 3, 4), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("constant", SHAPES)
+def test_products(opset: int, constant: tuple[int, ...], rng: np.random.Generator) -> None:
+    weights = float32(rng, *constant)
+    onnx_models.assert_agrees(one_node("Mul", (3, 4), weights, opset=opset), rng)
+    imported = onnx_models.assert_agrees(one_node("Mul", weights, (3, 4), opset=opset), rng)
+    assert isinstance(imported.graph["node"].op.operators[0], Scale)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("constant", SHAPES)
+def test_quotients(opset: int, constant: tuple[int, ...], rng: np.random.Generator) -> None:
+    weights = 2 + np.abs(float32(rng, *constant))
+    onnx_models.assert_agrees(one_node("Div", (3, 4), weights, opset=opset), rng)
+
+
+def test_the_activation_is_repeated(rng: np.random.Generator) -> None:
+    onnx_models.assert_agrees(one_node("Mul", (1, 4), float32(rng, 3, 1)), rng)
+
+
+def test_two_activations() -> None:
+    text = onnx_models.only_problem(one_node("Mul", (4,), (4,)), "product-of-activations")
+    assert text == (
+        "error: product of two activations  [product-of-activations]\n"
+        "  where: node 'node' (1 of 1), operator Mul, opset 17\n"
+        "  why:   rates add up at a neuron, they do not multiply\n"
+        "  hint:  use a network without gates (squeeze-and-excite, attention), or cut the graph"
+    )
+
+
+@pytest.mark.parametrize("numerator", [(4,), np.ones(4, np.float32)], ids=["value", "constant"])
+def test_division_by_an_activation(numerator: object) -> None:
+    text = onnx_models.only_problem(one_node("Div", numerator, (4,)), "product-of-activations")
+    assert text.startswith("error: division by an activation  [product-of-activations]")
+    assert "why:   rates add up at a neuron, they do not divide" in text
+
+
+def test_division_by_zero() -> None:
+    zero = np.array([1, 0, 1, 1], np.float32)
+    text = onnx_models.only_problem(one_node("Div", (4,), zero), "non-finite-weights")
+    assert "the constants of node 'node' give NaN or infinity" in text
+    assert "hint:  look for a variance below zero, a division by zero or an overflow" in text
+
+
+def test_division_of_whole_numbers() -> None:
+    model = one_node("Div", (4,), onnx_models.int64(2))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "division of whole numbers" in text
+    assert "why:   ONNX rounds the quotient, which is no linear map" in text
