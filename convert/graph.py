@@ -166,6 +166,10 @@ class Graph:
     opset: int = 0
     notes: tuple[str, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        if len(self._by_name) != len(self.nodes):
+            raise ValueError(f"graph {self.name!r}: node names are not unique")
+
     @cached_property
     def _by_name(self) -> dict[str, Node]:
         return {node.name: node for node in self.nodes}

@@ -22,6 +22,7 @@ from snnconvert.convert.graph import (
     OutputFunction,
     Relu,
     apply_output_function,
+    unused_name,
 )
 from snnconvert.convert.linear import (
     Convolution,
@@ -48,7 +49,8 @@ class Sketch:
         self.shapes: dict[str, Shape] = {}
 
     def add(self, op: Op, sources: Iterable[str], shape: Shape, name: str | None = None) -> str:
-        name = name or f"{type(op).__name__.lower()}{len(self.nodes)}"
+        assert name not in self.shapes
+        name = name or unused_name(type(op).__name__.lower(), self.shapes)
         self.nodes.append(Node(name, op, tuple(sources), shape, tensor=f"{name}:0"))
         self.shapes[name] = shape
         return name
@@ -235,7 +237,7 @@ def graphs(draw: st.DrawFn, *, functions: bool = True) -> Graph:
         if math.prod(sketch.shapes[name]) <= LARGEST:
             values.append(name)
         else:
-            sketch.nodes.pop()
+            del sketch.shapes[sketch.nodes.pop().name]
     wanted = [values[-1], *draw(st.lists(st.sampled_from(values), max_size=2))]
     if functions and draw(st.integers(0, 2)) == 0:
         kind = draw(st.sampled_from(["Softmax", "LogSoftmax", "Sigmoid", "ArgMax"]))
