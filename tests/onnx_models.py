@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx import helper
+from onnx import NodeProto, helper
 
+from snnconvert.convert.graph import Graph
 from snnconvert.convert.onnx_import import Imported, check_onnx, import_onnx
 
 RUNTIME_OPSET = 26
@@ -19,7 +20,7 @@ FREE = "N"
 
 
 def make_model(
-    nodes: Sequence[onnx.NodeProto],
+    nodes: Sequence[NodeProto],
     inputs: Mapping[str, Sequence[Any] | None],
     outputs: Sequence[str] = ("y",),
     *,
@@ -45,6 +46,11 @@ def make_model(
     model = helper.make_model(graph, opset_imports=imports, functions=list(functions))
     model.ir_version = 8 if opset < 20 else 10
     return model
+
+
+def make_node(operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> NodeProto:
+    """Build a node; unlike onnx's own helper it takes any attributes as far as types go."""
+    return helper.make_node(operator, inputs, outputs, **attributes)
 
 
 def one_node(
@@ -133,6 +139,13 @@ def assert_agrees(
     for node in graph.nodes:
         assert node.shape == values[node.name].shape[1:] if node.name in values else True
     return imported
+
+
+def graph_of(model: Any, **arguments: Any) -> Graph:
+    """Return the model's Graph."""
+    graph = import_onnx(model, **arguments).graph
+    assert graph is not None
+    return graph
 
 
 def only_problem(model: onnx.ModelProto, code: str) -> str:

@@ -77,7 +77,11 @@ def test_any_geometry(
     axes: list[tuple[int, ...]], ceil: bool, counts: bool, operator: str, opset: int, seed: int
 ) -> None:
     extents, sizes, strides, dilations, begins, ends = zip(*axes, strict=True)
-    attributes = {"kernel_shape": sizes, "strides": strides, "pads": (*begins, *ends)}
+    attributes: dict[str, object] = {
+        "kernel_shape": sizes,
+        "strides": strides,
+        "pads": (*begins, *ends),
+    }
     if max(dilations) > 1:
         attributes["dilations"] = dilations
         opset = max(opset, 19 if operator == "AveragePool" else 10)
@@ -117,8 +121,8 @@ def test_a_window_in_the_padding_alone() -> None:
     model = one_node(
         "AveragePool", (1, 1), opset=19, kernel_shape=[3], dilations=[2], pads=[2, 2], strides=[1]
     )
-    imported = import_onnx(model)  # every tap but the middle one lies in the padding
-    np.testing.assert_array_equal(imported.graph["node"].op.operators[1].factor, 1)
+    graph = onnx_models.graph_of(model)  # every tap but the middle one lies in the padding
+    np.testing.assert_array_equal(graph["node"].op.operators[1].factor, 1)
     model = one_node(
         *("AveragePool", (1, 2)),
         **{"opset": 19, "kernel_shape": [2], "dilations": [3], "pads": [1, 1]},

@@ -34,7 +34,7 @@ def test_bounds_as_inputs(
 
 
 def test_six() -> None:
-    op = import_onnx(one_node("Clip", (4,), bound(0), bound(6))).graph["node"].op
+    op = onnx_models.graph_of(one_node("Clip", (4,), bound(0), bound(6)))["node"].op
     assert (op.low, op.high) == (0.0, 6.0)
 
 

@@ -19,6 +19,7 @@ def test_bias_and_padding(opset: int, rng: np.random.Generator) -> None:
     imported = onnx_models.assert_agrees(model, rng)
     op = imported.graph["node"].op
     assert isinstance(op, Affine) and isinstance(op.operators[0], Convolution)
+    assert op.bias is not None
     assert op.operators[0].weight.dtype == op.bias.dtype == np.float64
 
 

@@ -18,7 +18,9 @@ def test_all_of_space(
 
 
 def test_an_average_is_a_sum_and_one_number() -> None:
-    pool, scale = import_onnx(one_node("GlobalAveragePool", (3, 5, 4))).graph["node"].op.operators
+    pool, scale = onnx_models.graph_of(one_node("GlobalAveragePool", (3, 5, 4)))[
+        "node"
+    ].op.operators
     assert isinstance(pool, SumPool) and pool.window.size == (5, 4)
     assert isinstance(scale, Scale) and scale.factor.shape == ()
 

@@ -4,7 +4,6 @@ import pytest
 from onnx_models import float32, one_node
 
 from snnconvert.convert.graph import Clip
-from snnconvert.convert.onnx_import import import_onnx
 
 OPERATORS = ["Min", "Max"]
 
@@ -21,7 +20,7 @@ def test_one_constant(
 
 
 def test_the_same_bound_everywhere_is_one_clip() -> None:
-    graph = import_onnx(one_node("Min", (3, 4), np.full((3, 4), 0.5, np.float32))).graph
+    graph = onnx_models.graph_of(one_node("Min", (3, 4), np.full((3, 4), 0.5, np.float32)))
     assert len(graph.nodes) == 2
     op = graph["node"].op
     assert isinstance(op, Clip) and (op.low, op.high) == (-np.inf, 0.5)

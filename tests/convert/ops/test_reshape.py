@@ -72,7 +72,7 @@ def test_a_shape_that_depends_on_the_batch() -> None:
         helper.make_node("Slice", ["x", "zero", "n", "one"], ["y"], name="node"),
     ]
     model = make_model(nodes, {"x": ["N", 50]}, constants={"zero": int64(0), "one": int64(1)})
-    imported = import_onnx(model)
+    imported = onnx_models.import_onnx(model)
     assert imported.batch_fixed == 1
     assert imported.graph["node"].shape == (1,)
 
@@ -130,10 +130,11 @@ def test_flatten_out_of_range() -> None:
 @pytest.mark.parametrize("opset", OPSETS)
 def test_squeeze_and_unsqueeze(opset: int, rng: np.random.Generator) -> None:
     def assert_both(operator: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
-        operands, attributes = ((shape, int64(*axes)), {})
         if opset < 13:
-            operands, attributes = ((shape,), {"axes": axes})
-        onnx_models.assert_agrees(one_node(operator, *operands, opset=opset, **attributes), rng)
+            model = one_node(operator, shape, opset=opset, axes=axes)
+        else:
+            model = one_node(operator, shape, int64(*axes), opset=opset)
+        onnx_models.assert_agrees(model, rng)
 
     assert_both("Squeeze", (1, 3, 1), (1, 3))
     assert_both("Unsqueeze", (3,), (1, 3))

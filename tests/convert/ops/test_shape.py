@@ -14,7 +14,7 @@ def test_a_dimension_as_a_weight(
 ) -> None:
     """The last extent that Shape gives divides the input."""
     nodes = [
-        helper.make_node("Shape", ["x"], ["s"], **attributes),
+        onnx_models.make_node("Shape", ["x"], ["s"], **attributes),
         helper.make_node("Gather", ["s", "last"], ["n"]),
         helper.make_node("Cast", ["n"], ["f"], to=1),
         helper.make_node("Div", ["x", "f"], ["y"], name="node"),
