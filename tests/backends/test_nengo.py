@@ -199,16 +199,18 @@ def test_relays_adds_and_concatenations(rng: np.random.Generator, reset: Reset) 
     assert_equal_runs(network, rng.normal(0, 1, (3, 2, 6, 6)), 33, reset=reset)
 
 
-@pytest.mark.parametrize("delay", [1, 2, 5])
-def test_delays(rng: np.random.Generator, delay: int) -> None:
+def delayed_network(rng: np.random.Generator, delay: int = 2) -> Network:
     network = residual_network(rng)
     delayed = tuple(
         replace(c, delay=delay + i % 2) if (c.source, c.target) != ("a", "b") else c
         for i, c in enumerate(network.connections)
     )
-    assert_equal_runs(
-        replace(network, connections=delayed), rng.normal(0, 1, (2, 2, 6, 6)), 20, reset="subtract"
-    )
+    return replace(network, connections=delayed)
+
+
+@pytest.mark.parametrize("delay", [1, 2, 5])
+def test_delays(rng: np.random.Generator, delay: int) -> None:
+    assert_equal_runs(delayed_network(rng, delay), rng.normal(0, 1, (2, 2, 6, 6)), 20)
 
 
 def test_one_step_of_delay_is_nengos_synapse_0(rng: np.random.Generator) -> None:
@@ -479,7 +481,7 @@ def test_presented_samples(rng: np.random.Generator) -> None:
     assert not emitted.input.output.sample.any()
 
 
-@pytest.mark.parametrize("make", [residual_network, staged_network])
+@pytest.mark.parametrize("make", [residual_network, delayed_network, staged_network])
 def test_restarts_within_a_simulation(
     rng: np.random.Generator, make: Callable[[np.random.Generator], Network]
 ) -> None:

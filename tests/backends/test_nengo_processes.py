@@ -44,6 +44,13 @@ def test_a_delay_by_whole_steps(delay: int, resets: int) -> None:
     np.testing.assert_array_equal(came, np.maximum(np.arange(1, 9) - delay, 0))
 
 
+@pytest.mark.parametrize("delay", [1, 2, 3])
+def test_a_restart_forgets_what_is_on_its_way(delay: int) -> None:
+    came = through(lambda time, x: x, synapse=StepDelay(delay, restart_every=4))
+    expected = [t - delay if (t - 1) % 4 >= delay else 0 for t in range(1, 9)]
+    np.testing.assert_array_equal(came, expected)
+
+
 def test_one_step_equals_nengos_synapse_0() -> None:
     one = through(lambda time, x: x, synapse=StepDelay(1))
     np.testing.assert_array_equal(one, through(lambda time, x: x, synapse=0))
