@@ -319,7 +319,21 @@ def recorded_names(network: Network, record: Sequence[str]) -> frozenset[str]:
 
 
 def decode(readout: Readout, accumulated: FloatArray) -> FloatArray:
-    """Return accumulated currents (T, N, *shape) divided by the number of steps, in ANN units."""
-    steps = np.arange(1, len(accumulated) + 1, dtype=np.float64)
-    steps = steps.reshape(-1, *[1] * (accumulated.ndim - 1))
-    return np.asarray(accumulated * readout.scale / steps)
+    """Return the mean current of a readout after each step, in ANN units.
+
+    Parameters
+    ----------
+    readout : Readout
+    accumulated : (T, N, *shape) float64 array
+        Sum of the currents of steps 1..k, for each k.
+
+    Returns
+    -------
+    (T, N, *shape) float64 array
+        For each k: mean over the steps behind the first ``floor(discard k)``.
+    """
+    steps = np.arange(1, len(accumulated) + 1)
+    skipped = np.floor(readout.discard * steps).astype(np.int64)
+    before = np.concatenate([np.zeros_like(accumulated[:1]), accumulated])[skipped]
+    counted = (steps - skipped).astype(np.float64).reshape(-1, *[1] * (accumulated.ndim - 1))
+    return np.asarray((accumulated - before) * readout.scale / counted)

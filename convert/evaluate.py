@@ -110,7 +110,8 @@ def evaluate_model(
         target=backend.name,
         fidelity={"backend": backend.name, "neuron": "if", "reset": snn.network.reset}
         | {"weight_bits": snn.network.weight_bits, "readout": snn.readout}
-        | {"schedule": snn.schedule, **emitted.fidelity()},
+        | {"schedule": snn.schedule, "discard": snn.network.readouts[0].discard}
+        | emitted.fidelity(),
         calibration=snn.calibration | {"preprocessing": snn.preprocessing.to_json()},
         ladder=rungs,
         resources=emitted.resources(),

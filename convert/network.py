@@ -22,12 +22,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from snnconvert.convert.linear import (
-    Chain,
-    FloatArray,
-    Shape,
-    chain_output_shape,
-)
+from snnconvert.convert.linear import Chain, FloatArray, Shape
 
 Reset: TypeAlias = Literal["subtract", "zero"]
 Encoding: TypeAlias = Literal["current", "events"]
@@ -134,7 +129,9 @@ class Relay:
 class Readout:
     """An integrator that never fires; its mean current is the output in ANN units.
 
-    Decoded after k steps of its window ``[start, ...)``: accumulated current / k.
+    Decoded after k steps of its window ``[start, ...)``: the mean current of the steps
+    ``(floor(discard k), k]``. An unstaged network sends unevenly at first, and spikes sent before
+    late inhibition arrived cannot be taken back; leaving out the first steps leaves them out.
 
     Attributes
     ----------
@@ -147,6 +144,8 @@ class Readout:
         The accumulated value is multiplied by it (1 unless weights were made integers).
     start : int
         First step that counts: the latency of a staged network.
+    discard : float
+        Share of the steps, in [0, 1), that decoding leaves out at the start of the window.
     bias_start, bias_stop : int, int or None
     tensor : str or None
         Name of the Graph node whose value is decoded.
@@ -157,6 +156,7 @@ class Readout:
     bias: FloatArray
     scale: FloatArray
     start: int = 0
+    discard: float = 0.0
     bias_start: int = 0
     bias_stop: int | None = None
     tensor: str | None = None
@@ -217,7 +217,15 @@ class Network:
                     f"{connection.target} does not follow the order of the nodes"
                 )
             source, target = self[connection.source], self[connection.target]
-            arrives = chain_output_shape(connection.operators, source.shape)
+            arrives = source.shape
+            for operator in connection.operators:
+                if operator.input_shape != arrives:
+                    raise ValueError(
+                        f"network {self.name!r}: connection {source.name} -> {target.name} has a "
+                        f"{type(operator).__name__} for shape {operator.input_shape} where "
+                        f"{arrives} arrives"
+                    )
+                arrives = operator.output_shape
             if arrives != target.shape:
                 raise ValueError(
                     f"network {self.name!r}: connection {source.name} -> {target.name} brings "

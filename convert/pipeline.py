@@ -20,6 +20,7 @@ from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samp
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.preprocessing import Preprocessing
+from snnconvert.calibration.readout import choose_discard
 from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.build_network import build_network
@@ -50,6 +51,7 @@ SYNTHETIC_ROWS = 128
 VERIFIED_ROWS = 4
 IMPORT_TOLERANCE = 1e-3
 CORRECTION_ROWS = 128
+READOUT_ROWS = 64
 READOUTS = ("membrane", "count")
 
 
@@ -185,6 +187,10 @@ def convert_model(
         network, corrections = correct_hard_reset(
             network, graph, rows, timesteps, progress=stage("correction")
         )
+    if schedule == "none" and readout == "membrane":
+        rows = first_rows(source, READOUT_ROWS)
+        network, errors = _late_readout(network, graph, rows, timesteps)
+        corrections["readout_error_by_discarded_share"] = errors
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
     return SpikingModel(
@@ -214,6 +220,17 @@ class _Stages:
         if progress is None:
             return None
         return lambda done, total: progress(name, done, total)
+
+
+def _late_readout(
+    network: Network, graph: Graph, rows: Rows, timesteps: int
+) -> tuple[Network, dict[str, float]]:
+    """Choose how many first steps the readouts leave out, on calibration rows."""
+    result = get_backend("cpu").emit(network).run(rows, timesteps)
+    tensors = {r.name: str(r.tensor) for r in network.readouts}
+    values = graph.evaluate(rows, list(tensors.values()))
+    expected = {name: values[tensor] for name, tensor in tensors.items()}
+    return choose_discard(network, result, expected, timesteps)
 
 
 def _check_options(timesteps: int, readout: str, neuron: str) -> None:
