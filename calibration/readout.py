@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import RunResult, decode
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network
+from snnconvert.convert.network import Network, Readout
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
 
@@ -44,7 +44,8 @@ def choose_discard(
     errors : dict of float
         Relative error of the first readout at T for each share, by its decimal form.
     """
-    readouts, errors = [], {}
+    readouts: list[Readout] = []
+    errors: dict[str, float] = {}
     for readout in network.readouts:
         means = result.outputs[readout.name]
         steps = np.arange(1, timesteps + 1).reshape(-1, *[1] * (means.ndim - 1))

@@ -172,7 +172,7 @@ def _ladder(
     ann = ann_outputs[:LADDER_ROWS]
     plain = replace(snn.network, weight_bits=None)
     readout = snn.network.readouts[0].name
-    quantised = quantised_forward(prepare(plain).network, rows, timesteps)[readout]
+    quantised = quantised_forward(prepare(plain).network, rows, timesteps).outputs[readout]
     rungs = [Rung.measured("quantised_ann", quantised, ann, truth)]
     cpu = get_backend("cpu")
     rungs.append(Rung.measured("snn", cpu.emit(plain).run(rows, timesteps).logits[-1], ann, truth))
