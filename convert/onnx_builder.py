@@ -136,6 +136,7 @@ class GraphBuilder:
         self.nodes: list[Node] = []
         self.reads_batch = False
         self._taken = set(reserved)
+        self._doubles: dict[str, FloatArray] = {}
 
     # Reading a node's inputs.
 
@@ -196,8 +197,11 @@ class GraphBuilder:
         array = self.constant(node, index, why)
         if array.dtype.kind in "OSUc":
             raise node.invalid(f"input {node.input_name(index)!r} holds no real numbers")
-        self.budget.charge(array.size * 8, node.place)
-        return array.astype(np.float64)
+        tensor = node.inputs[index]
+        if tensor not in self._doubles:  # shared weights are kept once
+            self.budget.charge(array.size * 8, node.place)
+            self._doubles[tensor] = array.astype(np.float64)
+        return self._doubles[tensor]
 
     def integers(self, node: OnnxNode, index: int) -> tuple[int, ...]:
         """Return a constant input that is a list of integers."""

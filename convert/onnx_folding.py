@@ -31,7 +31,7 @@ _ELEMENTWISE = (
 _REARRANGING = (
     *("Shape", "Size", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
     *("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL2"),
-    *("ReduceSumSquare", "CumSum", "Trilu", "Dropout", "BatchNormalization", "Concat"),
+    *("ReduceSumSquare", "CumSum", "Trilu", "Dropout", "Concat"),
 )
 _OLDEST_REFERENCE = {"DequantizeLinear": 19, "QuantizeLinear": 19}
 """Where the reference implementation begins; the meaning for 8-bit numbers is that of opset 10."""

@@ -47,7 +47,14 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         *("Not", "IsNaN", "IsInf", "Sign"),
     ): (_COMPARING, ""),
     (
-        *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"),
+        *(
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "DynamicQuantizeLinear",
+            "QLinearConv",
+            "QLinearMatMul",
+            "ConvInteger",
+        ),
         *("MatMulInteger", "Round", "Floor", "Ceil", "Mod"),
     ): (_QUANTISING, _FLOAT_HINT),
     ("ArgMin", "TopK", "NonZero", "NonMaxSuppression", "Unique", "Compress", "MaxRoiPool"): (

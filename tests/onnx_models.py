@@ -96,6 +96,8 @@ def run_onnxruntime(content: bytes, feeds: Mapping[str, Array]) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    # Else onnxruntime 1.31 rounds the activations to 8 bits before a MatMul of dequantised weights.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return [np.asarray(output) for output in session.run(None, dict(feeds))]
 

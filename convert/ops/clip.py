@@ -9,6 +9,8 @@ from snnconvert.convert.onnx_builder import GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 
 @operator("Clip", since=6)
 def import_clip(node: OnnxNode, build: GraphBuilder) -> None:
@@ -37,4 +39,5 @@ def _bound(node: OnnxNode, build: GraphBuilder, name: str, index: int, missing: 
             why="no threshold can be computed from it",
             code="non-finite-weights",
         )
-    return bound
+    # Exporters write the largest float32 where they mean no bound.
+    return bound if abs(bound) < FLOAT32_MAX else float(np.copysign(np.inf, bound))
