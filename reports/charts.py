@@ -93,6 +93,7 @@ class _Curve:
             parts.append(element("path", d=line_path(agreement), class_="agreement"))
         curve = [(x(self.steps[i]), y(self.values[i])) for i in drawn]
         parts.append(element("path", d=line_path(curve), class_="snn"))
+        parts += self._last(x, y)
         parts += self._mark(x, y)
         parts += self._hover(x, y, list(at))
         return picture(
@@ -132,6 +133,12 @@ class _Curve:
         upper = [(x(self.steps[i]), y(self.bands[i][1])) for i in drawn]
         lower = [(x(self.steps[i]), y(self.bands[i][0])) for i in reversed(drawn)]
         return element("path", d=line_path([*upper, *lower]) + "z", class_="snn-band")
+
+    def _last(self, x: Axis, y: Axis) -> list[Markup]:
+        """Mark the answer at T, with its interval as a bar: all that a run of one step has."""
+        here, (low, high) = x(self.steps[-1]), self.bands[-1]
+        bar = element("line", x1=here, x2=here, y1=y(low), y2=y(high), class_="range")
+        return [bar, element("circle", cx=here, cy=y(self.values[-1]), r=3.5, class_="rung")]
 
     def _mark(self, x: Axis, y: Axis) -> list[Markup]:
         if self.near is None or self.near.timesteps < x.low:

@@ -17,6 +17,12 @@ NEAR = 0.01
 """One point: what "close to the ANN" means throughout the report."""
 
 FAIR = 0.03
+AGREEING, PARTLY_AGREEING = 0.97, 0.9
+"""The same tones where only agreement is known, which also counts what both got wrong."""
+
+ROUNDING = 1e-9
+"""Shares of samples are no exact decimals: 0.918 - 0.908 exceeds 0.01 by 1e-17."""
+
 NOTABLE_LOSS = 0.005
 NOTABLE_SATURATION = 0.01
 NOTABLE_ERROR = 0.25
@@ -29,7 +35,7 @@ class Verdict:
     Attributes
     ----------
     tone : {"good", "fair", "poor"}
-        Within one point of the ANN, within three, further away.
+        Within one point of the ANN, within three, further away; without labels by the agreement.
     badge : str
         The tone in words.
     headline : str
@@ -45,39 +51,35 @@ class Verdict:
 
 def verdict(evaluation: Evaluation) -> Verdict:
     """Return the headline of an evaluation."""
-    lost = shortfall(evaluation.final, evaluation.measurement.ann.accuracy)
-    tone = "good" if lost <= NEAR else "fair" if lost <= FAIR else "poor"
-    labelled = evaluation.accuracy is not None
-    return Verdict(
-        tone,
-        _badge(lost, labelled),
-        _labelled_headline(evaluation) if labelled else _unlabelled_headline(evaluation),
-        _details(evaluation),
-    )
+    final, ann = evaluation.final, evaluation.measurement.ann.accuracy
+    details = _details(evaluation)
+    if final.accuracy is None or ann is None:
+        tone = _tone(-final.agreement, -AGREEING, -PARTLY_AGREEING)
+        badge = f"{percent(final.agreement)} of the ANN's answers"
+        return Verdict(tone, badge, _unlabelled_headline(evaluation), details)
+    lost = ann - final.accuracy
+    apart = f"{abs(100 * lost):.1f} points {'below' if lost > 0 else 'above'} the ANN"
+    badge = "within 1 point of the ANN" if _is_near(abs(lost)) else apart
+    return Verdict(_tone(lost, NEAR, FAIR), badge, _labelled_headline(evaluation), details)
 
 
-def shortfall(row: AccuracyRow, ann_accuracy: float | None) -> float:
-    """Return how far a row lies below the ANN: its accuracy, or without labels its agreement."""
-    if row.accuracy is None or ann_accuracy is None:
-        return 1.0 - row.agreement
-    return ann_accuracy - row.accuracy
+def _tone(lost: float, good: float, fair: float) -> str:
+    return "good" if lost <= good + ROUNDING else "fair" if lost <= fair + ROUNDING else "poor"
+
+
+def _is_near(lost: float) -> bool:
+    return lost <= NEAR + ROUNDING
 
 
 def first_near(evaluation: Evaluation) -> AccuracyRow | None:
-    """Return the first row within one point of the ANN."""
+    """Return the first row within one point of the ANN; None without labels."""
     ann = evaluation.measurement.ann.accuracy
+    if ann is None:
+        return None
     rows = evaluation.measurement.accuracy
-    # A share of a thousand samples is no exact decimal: half a sample of slack.
-    slack = 0.5 / evaluation.measurement.samples
-    return next((row for row in rows if shortfall(row, ann) <= NEAR + slack * 1e-6), None)
-
-
-def _badge(lost: float, labelled: bool) -> str:
-    if not labelled:
-        return f"{percent(1 - lost)} of the ANN's answers"
-    if lost <= NEAR:
-        return "within 1 point of the ANN"
-    return f"{100 * lost:.1f} points below the ANN"
+    return next(
+        (row for row in rows if row.accuracy is not None and _is_near(ann - row.accuracy)), None
+    )
 
 
 def _labelled_headline(evaluation: Evaluation) -> str:
@@ -117,9 +119,9 @@ def _details(evaluation: Evaluation) -> tuple[str, ...]:
             f"(95 % interval, paired).{told}".replace("-", "−")
         )
     near = first_near(evaluation)
-    if near is None:
+    if near is None and ann.accuracy is not None:
         sentences.append("It does not come within one point of the ANN.")
-    elif near.timesteps < final.timesteps:
+    elif near is not None and near.timesteps < final.timesteps:
         sentences.append(
             f"It first comes within one point of the ANN after {count(near.timesteps, 'timestep')}."
         )

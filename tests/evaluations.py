@@ -189,7 +189,7 @@ def small_network() -> tuple[Network, dict[str, FloatArray]]:
             Input("image", (2, 6, 6)),
             population("conv1", (3, 6, 6), 1.5),
             population("conv2", conv2.output_shape, 0.5),
-            Readout("logits", (5,), np.zeros(5), np.float64(1.0)),
+            Readout("logits", (5,), np.zeros(5), np.ones(5)),
         ),
         (
             Connection("image", "conv1", (conv1,)),

@@ -15,7 +15,7 @@ from evaluations import context, evaluation, layer, small_evaluation
 from snnconvert.reports.document import SCHEMA, to_plain, to_text
 from snnconvert.reports.evaluation import Evaluation
 
-TYPES = {
+TYPES: dict[str, Any] = {
     "object": dict,
     "array": list,
     "string": str,

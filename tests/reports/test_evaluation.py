@@ -10,6 +10,7 @@ from evaluations import context, small_evaluation, small_network
 from snnconvert.backends.base import RunResult
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import DataError, UsageError
+from snnconvert.convert.network import Population
 from snnconvert.reports.evaluation import Evaluation, Measurement, evaluate
 
 
@@ -45,7 +46,9 @@ def test_layers_are_compared_on_the_first_rows(rows: int) -> None:
     counts = ReferenceSimulation(network).run(samples, 12).spike_counts
     measured, truth = small_evaluation(batch_size=3, compared_rows=rows)
     for layer in measured.layers:
-        scale = float(network[layer.name].scale)  # type: ignore[union-attr]
+        population = network[layer.name]
+        assert isinstance(population, Population)
+        scale = float(population.scale)
         estimate = counts[layer.name][:rows] * scale / 12
         error = np.linalg.norm(estimate - truth[layer.name][:rows])
         assert layer.compared == rows

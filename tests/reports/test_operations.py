@@ -43,9 +43,9 @@ class Census:
         self.network = network
         self.steps = network.latency(timesteps)
         result = ReferenceSimulation(network).run(samples, timesteps, record=("*",))
-        self.samples = result.logits.shape[1]
-        self.sent = {
-            name: train.reshape(self.steps * self.samples, -1)
+        self.samples = int(result.logits.shape[1])
+        self.sent: dict[str, FloatArray] = {
+            name: train.astype(float).reshape(self.steps * self.samples, -1)
             for name, train in result.spikes.items()
         }
         self.spiking = set(self.sent)
@@ -67,31 +67,29 @@ class Census:
         return rows.reshape(-1, rows.shape[-1])
 
     def effective(self) -> tuple[float, float]:
-        acs = macs = 0.0
+        acs, macs = 0.0, 0.0
         for connection in self.network.connections:
             source = self.network[connection.source]
-            matrix = dense_matrix(connection.operators, source.shape) != 0
+            matrix = (dense_matrix(connection.operators, source.shape) != 0).astype(float)
             if isinstance(source, Relay):
-                macs += matrix.sum() * self.steps
+                macs += float(matrix.sum()) * self.steps
                 continue
             if isinstance(source, Input) and (np.count_nonzero(matrix, axis=0) <= 1).all():
                 continue
-            met = ((self.sent[source.name] != 0) @ matrix.astype(float)).sum() / self.samples
+            met = float(((self.sent[source.name] != 0) @ matrix).sum()) / self.samples
             binary = bool(np.isin(self.sent[source.name], (-1, 0, 1)).all())
             acs, macs = (acs + met, macs) if binary else (acs, macs + met)
         return acs, macs
 
-    def dense(self) -> float:
-        return float(
-            sum(
-                np.count_nonzero(dense_matrix(ones(c.operators), self.network[c.source].shape))
-                for c in self.network.connections
-            )
-            * self.steps
-        )
+    def dense(self) -> int:
+        present = [
+            int((dense_matrix(ones(c.operators), self.network[c.source].shape) != 0).sum())
+            for c in self.network.connections
+        ]
+        return sum(present) * self.steps
 
     def synops(self) -> float:
-        total = 0.0
+        total: float = 0.0
         for name in self.spiking:
             size = self.sent[name].shape[1]
             reached = self._reached(name, np.eye(size))
@@ -103,7 +101,7 @@ class Census:
         total = np.zeros(len(matrix))
         for connection in self.network.outgoing(name):
             shape = self.network[name].shape
-            through = matrix @ dense_matrix(connection.operators, shape)
+            through: FloatArray = matrix @ dense_matrix(connection.operators, shape)
             if isinstance(self.network[connection.target], Relay):
                 total += self._reached(connection.target, through)
             else:
@@ -171,7 +169,7 @@ def _relay_network() -> Network:
             Relay("sum", (3,)),
             population("b", (5,)),
             population("c", (4,)),
-            Readout("y", (2,), np.zeros(2), np.float64(1.0)),
+            Readout("y", (2,), np.zeros(2), np.ones(2)),
         ),
         (
             Connection("x", "a", weights(6, 4)),
