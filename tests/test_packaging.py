@@ -86,7 +86,7 @@ def test_wheel_has_all_of_the_package_and_nothing_else(
         name
         for name in tracked_files
         if (name.parts[0] == "models" and name.suffix in {".onnx", ".npz"})
-        or name.parts[:2] == ("reports", "templates")
+        or name.parts[:2] in {("reports", "templates"), ("reports", "report.schema.json")}
     ]
     (wheel,) = distributions.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
