@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -16,8 +16,9 @@ from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Network
 from snnconvert.convert.spiking_model import SpikingModel
-from snnconvert.reports.evaluation import Evaluation, ReportContext, evaluate
+from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.operations import ann_macs
 
@@ -26,8 +27,8 @@ Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 100
 PARITY_ROWS = 4
-LADDER_ROWS = 200
-"""Rows of the rungs between the ANN and the target: the same for all of them."""
+EXACT_TARGETS = frozenset({"reference", "cpu", "nengo"})
+"""Targets that run the network as it is: the spiking network's rung is theirs."""
 
 
 def evaluate_model(
@@ -84,6 +85,7 @@ def evaluate_model(
     if "timesteps" in backend.capabilities.options:
         options["timesteps"] = steps
     samples, labels = _rows(snn, x, y, num_samples)
+    size = BATCH_SIZE if batch_size is None else batch_size
     seconds: dict[str, float] = {}
     emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
     ann_outputs = _timed(seconds, "ann", lambda: snn.ann_logits(samples))
@@ -98,13 +100,17 @@ def evaluate_model(
             labels,
             ann_outputs,
             timesteps=steps,
-            batch_size=BATCH_SIZE if batch_size is None else batch_size,
+            batch_size=size,
             ann_macs=_ann_macs(snn.graph),
             lowered_values=snn.activations,
             progress=None if progress is None else _stage(progress, "evaluation"),
         ),
     )
-    rungs = _timed(seconds, "ladder", lambda: _ladder(snn, samples, labels, ann_outputs, steps))
+    rungs = _timed(
+        seconds,
+        "ladder",
+        lambda: _ladder(snn, backend.name, samples, labels, ann_outputs, measurement, size),
+    )
     context = ReportContext(
         model=_model_record(snn),
         target=backend.name,
@@ -161,27 +167,49 @@ def _ann_macs(graph: Graph) -> float:
 
 def _ladder(
     snn: SpikingModel,
+    target: str,
     samples: Samples,
     labels: npt.NDArray[Any] | None,
     ann_outputs: FloatArray,
-    timesteps: int,
+    measured: Measurement,
+    batch_size: int,
 ) -> tuple[Rung, ...]:
-    """Compute the rungs between the ANN and the target, on the first rows."""
-    rows = {name: array[:LADDER_ROWS] for name, array in samples.items()}
-    truth = None if labels is None else labels[:LADDER_ROWS]
-    ann = ann_outputs[:LADDER_ROWS]
-    plain = replace(snn.network, weight_bits=None)
+    """Return the rungs between the ANN and the target, all on the same rows."""
+    timesteps = len(measured.accuracy)
     readout = snn.network.readouts[0].name
-    quantised = quantised_forward(prepare(plain).network, rows, timesteps).outputs[readout]
-    rungs = [Rung.measured("quantised_ann", quantised, ann, truth)]
-    cpu = get_backend("cpu")
-    rungs.append(Rung.measured("snn", cpu.emit(plain).run(rows, timesteps).logits[-1], ann, truth))
+    plain = replace(snn.network, weight_bits=None)
+    final = measured.accuracy[-1]
+
+    def rung(name: str, run: Callable[[Samples], FloatArray]) -> Rung:
+        outputs = np.concatenate([run(rows) for rows in _batches(samples, batch_size)])
+        return Rung.measured(name, outputs, ann_outputs, labels)
+
+    def on_cpu(network: Network) -> Callable[[Samples], FloatArray]:
+        simulation = get_backend("cpu").emit(network)
+        return lambda rows: simulation.run(rows, timesteps).logits[-1]
+
+    def as_measured(name: str) -> Rung:
+        return Rung(name, final.accuracy, final.agreement, measured.samples)
+
+    executable = prepare(plain).network
+    rungs = [
+        rung("quantised_ann", lambda rows: quantised_forward(executable, rows, timesteps)[readout])
+    ]
+    exact = target in EXACT_TARGETS
     if snn.network.weight_bits is None:
+        rungs.append(as_measured("snn") if exact else rung("snn", on_cpu(plain)))
         rungs.append(Rung("integer_snn", reason="weights were not rounded (--weight-bits)"))
     else:
-        integers = cpu.emit(snn.network).run(rows, timesteps).logits[-1]
-        rungs.append(Rung.measured("integer_snn", integers, ann, truth))
+        rungs.append(rung("snn", on_cpu(plain)))
+        integers = as_measured if exact else lambda name: rung(name, on_cpu(snn.network))
+        rungs.append(integers("integer_snn"))
     return tuple(rungs)
+
+
+def _batches(samples: Samples, size: int) -> Iterator[Samples]:
+    count = len(next(iter(samples.values())))
+    for start in range(0, count, size):
+        yield {name: rows[start : start + size] for name, rows in samples.items()}
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:

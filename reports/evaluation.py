@@ -138,6 +138,11 @@ class Evaluation:
         return self.final.accuracy
 
     @property
+    def ann_accuracy(self) -> float | None:
+        """Accuracy of the ANN on the same samples; None without labels."""
+        return self.measurement.ann.accuracy
+
+    @property
     def ladder(self) -> tuple[Rung, ...]:
         """All five rungs, `ann` and `target` on the rows that the others were computed on."""
         given = self.context.ladder
