@@ -17,9 +17,12 @@ from snnconvert.convert.linear import (
     Convolution,
     Dense,
     FloatArray,
+    Matrix,
     Reshape,
     Scale,
+    Select,
     Shape,
+    SumPool,
     Transpose,
     absolute_chain,
     apply_chain,
@@ -120,7 +123,7 @@ def _rescale(
 
 
 def _scale_output(chain: Chain, input_shape: Shape, factor: FloatArray) -> Chain:
-    """Append a scale, or put it into the last weights where only reshapes stand between."""
+    """Append a scale, or put it into the last weights where nothing in between mixes channels."""
     shape = chain[-1].output_shape if chain else input_shape
     moved = np.broadcast_to(factor, shape)
     for position in range(len(chain) - 1, -1, -1):
@@ -129,9 +132,18 @@ def _scale_output(chain: Chain, input_shape: Shape, factor: FloatArray) -> Chain
             moved = moved.reshape(operator.input_shape)
         elif isinstance(operator, Transpose):
             moved = moved.transpose(np.argsort(operator.permutation))
-        elif isinstance(operator, Convolution | Dense | Scale):
+        elif isinstance(operator, SumPool) or (
+            isinstance(operator, Select) and operator.indices[0] is None
+        ):
+            channels = per_axis(moved, moved.shape, 0)
+            if channels is None:
+                break
+            one_each = channels.reshape(-1, *[1] * (moved.ndim - 1))
+            moved = np.broadcast_to(one_each, operator.input_shape)
+        elif isinstance(operator, Convolution | Dense | Matrix | Scale):
             axis = operator.axis if isinstance(operator, Dense) else 0
-            if isinstance(operator, Scale) or per_axis(moved, moved.shape, axis) is not None:
+            anywhere = isinstance(operator, Matrix | Scale)
+            if anywhere or per_axis(moved, moved.shape, axis) is not None:
                 scale = Scale(operator.output_shape, np.ascontiguousarray(moved))
                 return (*chain[: position + 1], scale, *chain[position + 1 :])
             break

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from snnconvert.convert.linear import (
     Chain,
@@ -19,6 +20,7 @@ from snnconvert.convert.linear import (
     FloatArray,
     IntArray,
     LinearOperator,
+    Matrix,
     Reshape,
     Scale,
     Select,
@@ -142,6 +144,16 @@ def _dense_scale(first: Dense, second: Scale) -> Chain | None:
     return None if vector is None else (replace(first, weight=first.weight * vector[:, None]),)
 
 
+def _scale_matrix(first: Scale, second: Matrix) -> Chain:
+    columns = np.broadcast_to(first.factor, first.input_shape).reshape(-1)
+    return (replace(second, matrix=sp.csr_array(second.matrix @ sp.diags_array(columns))),)
+
+
+def _matrix_scale(first: Matrix, second: Scale) -> Chain:
+    rows = np.broadcast_to(second.factor, second.input_shape).reshape(-1)
+    return (replace(first, matrix=sp.csr_array(sp.diags_array(rows) @ first.matrix)),)
+
+
 def _scale_later(first: Scale, second: LinearOperator) -> Chain | None:
     """Move a scale behind wiring, towards the weights that can absorb it."""
     if isinstance(second, SumPool):
@@ -202,6 +214,8 @@ _RULES: tuple[_Rule, ...] = (
     ((Convolution, Scale), _convolution_scale),
     ((Scale, Dense), _scale_dense),
     ((Dense, Scale), _dense_scale),
+    ((Scale, Matrix), _scale_matrix),
+    ((Matrix, Scale), _matrix_scale),
     ((Scale, (Reshape, Transpose, Select, SumPool)), _scale_later),
     ((Select, Convolution), _select_convolution),
 )
