@@ -98,10 +98,12 @@ class CpuSimulation:
     ) -> None:
         self.network = executable.network
         self.executable = executable.network
+        self._exact = executable.exact
         self.plan: Plan = make_plan(executable, threads, memory_bytes)
 
     @cached_property
-    def _program(self) -> Program:
+    def program(self) -> Program:
+        """The network compiled for this engine, at the first use."""
         from snnconvert.backends.cpu.batch import Program
 
         return Program(self.executable, self.plan)
@@ -120,9 +122,9 @@ class CpuSimulation:
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
         results = self._allocate(n, steps, timesteps, recorded)
-        batches = list(self._batches(n))
+        batches = list(self.batches(n))
         workers = max(min(self.plan.threads, len(batches)), 1)
-        program = self._program
+        program = self.program
 
         def simulate(rows: slice) -> None:
             part = {name: array[rows] for name, array in samples.items()}
@@ -139,7 +141,7 @@ class CpuSimulation:
             latency=steps - timesteps,
         )
 
-    def _batches(self, n: int) -> Iterator[slice]:
+    def batches(self, n: int) -> Iterator[slice]:
         """Cut the samples into batches of equal size, a multiple of the threads where possible."""
         rounds = -(-n // (self.plan.batch * self.plan.threads))
         size = max(-(-n // max(rounds * self.plan.threads, 1)), 1)
@@ -174,6 +176,7 @@ class CpuSimulation:
             "weight_bits": network.weight_bits,
             "delay": 0,
             "input": ", ".join(sorted({_ENCODINGS[i.encoding] for i in network.inputs})),
+            "exact": self._exact,
             "float32_nodes": len(single),
             "float64_nodes": len(self.plan.sums) - len(single),
             "chunk_timesteps": self.plan.chunk,

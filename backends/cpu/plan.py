@@ -24,8 +24,11 @@ MEMORY_SHARE = 0.25
 WORKING_SET = 16 * 2**20
 """Bytes of the widest layer's chunk beyond which larger batches only miss the cache."""
 
-UNKNOWN_MEMORY = 2**30
-"""Bytes to plan for where the system does not say how much memory is free."""
+LEAST_MEMORY = 2**28
+"""Bytes to plan for where little is free: pages that only cache files do not count as free."""
+
+UNKNOWN_MEMORY = 2**32
+"""Bytes that count as free where the system does not say."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Plan:
     batch : int
         Samples at a time, in each thread.
     threads : int
+        Fewer than allowed where memory holds no more samples.
     """
 
     sums: Mapping[str, np.dtype[np.floating]]
@@ -92,33 +96,29 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     """
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
-    threads = threads or default_threads()
     network = executable.network
     sums, sends = number_types(executable)
     reach = {
         node.name: max((c.delay for c in network.outgoing(node.name)), default=0)
         for node in network.nodes
     }
-    budget = memory_bytes or max(int(free_memory() * MEMORY_SHARE), UNKNOWN_MEMORY // 4)
+    if memory_bytes is None:
+        budget = max(int(free_memory() * MEMORY_SHARE), LEAST_MEMORY)
+    else:
+        budget = memory_bytes
     step = step_bytes(network, sums, sends)
     state = state_bytes(network, sends, reach)
-    chunk, batch = _chunk_and_batch(network, budget, threads, step, state)
-    return Plan(sums, sends, reach, chunk, batch, threads)
-
-
-def _chunk_and_batch(
-    network: Network, budget: int, threads: int, step: int, state: int
-) -> tuple[int, int]:
     if step + state > budget:
         raise UsageError(
             f"one sample for one step takes {step + state:,} bytes, memory_bytes is {budget:,}",
             hint=f"allow at least {step + state:,} bytes",
         )
-    share = max(budget // threads, step + state)
+    threads = min(threads or default_threads(), budget // (step + state))
+    share = budget // threads
     chunk = min(LONGEST_CHUNK, (share - state) // step)
-    widest = 4 * max((math.prod(node.shape) for node in network.nodes), default=1)
+    widest = 4 * max(math.prod(node.shape) for node in network.nodes)
     batch = min(share // (chunk * step + state), max(WORKING_SET // (chunk * widest), 1))
-    return chunk, batch
+    return Plan(sums, sends, reach, chunk, batch, threads)
 
 
 def number_types(

@@ -1,0 +1,372 @@
+"""The CPU simulator against the reference: every spike, every output, bit for bit."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from networks import Case, assert_same_run, cases
+
+from snnconvert.backends.base import get_backend, prepare
+from snnconvert.backends.cpu import CpuBackend, CpuSimulation
+from snnconvert.backends.cpu.plan import make_plan, number_types, state_bytes, step_bytes
+from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.convert.errors import ParityError, UnsupportedModelError, UsageError
+from snnconvert.convert.linear import Convolution, Dense, FloatArray, Reshape
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout
+from snnconvert.convert.snap import Executable
+
+many = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+
+
+def bytes_for(executable: Executable, steps: int) -> int:
+    """Memory for one sample and a chunk of so many steps."""
+    network = executable.network
+    sums, sends = number_types(executable)
+    reach = make_plan(executable, None, None).reach
+    return steps * step_bytes(network, sums, sends) + state_bytes(network, sends, reach)
+
+
+def population(name: str, channels: int, size: int, **options: Any) -> Population:
+    ones = np.ones(())
+    return Population(
+        name,
+        (channels, size, size),
+        threshold=ones,
+        amplitude=ones,
+        scale=ones,
+        bias=np.asarray(options.pop("bias", 0.0)),
+        v_init=np.asarray(0.5),
+        **options,
+    )
+
+
+def convolutional(rng: np.random.Generator, channels: int = 4, size: int = 8) -> Network:
+    """Two 3x3 convolutions, a residual add and a dense readout."""
+
+    def convolution(inputs: int) -> Convolution:
+        weight = rng.standard_normal((channels, inputs, 3, 3)) / np.sqrt(9 * inputs)
+        return Convolution((inputs, size, size), weight, (1, 1), ((1, 1), (1, 1)), (1, 1))
+
+    flat = channels * size * size
+    dense = Dense((flat,), rng.standard_normal((10, flat)) / np.sqrt(flat))
+    first, second = population("first", channels, size), population("second", channels, size)
+    return Network(
+        "convolutional",
+        (
+            Input("x", (3, size, size), bound=3.0),
+            first,
+            second,
+            Readout("y", (10,), rng.standard_normal(10), np.ones(())),
+        ),
+        (
+            Connection("x", "first", (convolution(3),)),
+            Connection("first", "second", (convolution(channels),)),
+            Connection("first", "second"),
+            Connection("second", "y", (Reshape(second.shape, (flat,)), dense)),
+        ),
+    )
+
+
+def images(rng: np.random.Generator, n: int, size: int = 8) -> FloatArray:
+    return np.asarray(rng.standard_normal((n, 3, size, size)).clip(-3, 3))
+
+
+def assert_equals_the_reference(simulation: CpuSimulation, case: Case) -> None:
+    assume(simulation.fidelity()["exact"])
+    result = simulation.run(case.samples, case.timesteps, record=("*",))
+    reference = ReferenceSimulation(simulation.executable)
+    assert_same_run(result, reference.run(case.samples, case.timesteps, record=("*",)))
+
+
+@many
+@given(cases())
+def test_any_network_equals_the_reference(case: Case) -> None:
+    assert_equals_the_reference(CpuBackend().emit(case.network, threads=1), case)
+
+
+@some
+@given(cases("dyadic"))
+def test_on_a_dyadic_grid_it_equals_the_network_as_it_was_before_preparation(case: Case) -> None:
+    result = (
+        CpuBackend().emit(case.network, threads=1).run(case.samples, case.timesteps, record=("*",))
+    )
+    raw = ReferenceSimulation(case.network).run(case.samples, case.timesteps, record=("*",))
+    assert_same_run(result, raw)
+
+
+@some
+@given(cases(), st.integers(1, 5), st.integers(1, 2))
+def test_chunks_and_threads_change_nothing(case: Case, chunk: int, threads: int) -> None:
+    executable = prepare(case.network)
+    memory = threads * bytes_for(executable, chunk)
+    small = CpuSimulation(executable, threads=threads, memory_bytes=memory)
+    assert (small.plan.chunk, small.plan.batch, small.plan.threads) == (chunk, 1, threads)
+    assert_equals_the_reference(small, case)
+
+
+@some
+@given(cases(), st.integers(2, 9))
+def test_integer_weights_equal_the_reference(case: Case, bits: int) -> None:
+    simulation = CpuBackend().emit(replace(case.network, weight_bits=bits), threads=1)
+    assert simulation.fidelity()["weight_bits"] == bits
+    assert_equals_the_reference(simulation, case)
+
+
+def test_wide_convolutions_of_a_batch_are_exact(rng: np.random.Generator) -> None:
+    """The shape for which libraries prefer Winograd's algorithm, which rounds."""
+    simulation = CpuBackend().emit(convolutional(rng, channels=64, size=16), threads=2)
+    assert simulation.fidelity()["float64_nodes"] == 0
+    x = images(rng, 2, 16)
+    assert simulation.parity(x, 24)["differing_spikes"] == 0
+
+
+def test_only_what_is_asked_for_is_recorded(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng))
+    x = images(rng, 3)
+    assert simulation.run(x, 5).spikes == {}
+    result = simulation.run(x, 5, record=("second",))
+    assert {name: train.shape for name, train in result.spikes.items()} == {
+        "second": (5, 3, 4, 8, 8)
+    }
+    np.testing.assert_array_equal(
+        result.spikes["second"].sum(axis=0), result.spike_counts["second"]
+    )
+    assert result.spikes["second"].dtype == np.bool_
+    assert result.spike_counts["second"].dtype == np.int64
+    assert result.logits.dtype == np.float64
+    with pytest.raises(UsageError, match="no population 'secnd' to record; did you mean 'second'"):
+        simulation.run(x, 5, record=("secnd",))
+
+
+def test_no_samples_give_empty_results(rng: np.random.Generator) -> None:
+    result = CpuBackend().emit(convolutional(rng)).run(images(rng, 0), 5, record=("*",))
+    assert result.logits.shape == (5, 0, 10)
+    assert result.spike_counts["first"].shape == (0, 4, 8, 8)
+    assert result.spikes["first"].shape == (5, 0, 4, 8, 8)
+
+
+def test_many_samples_are_cut_into_equal_batches(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng), threads=2)
+    simulation.plan = replace(simulation.plan, batch=4)
+    assert [rows.stop - rows.start for rows in simulation.batches(18)] == [3, 3, 3, 3, 3, 3]
+    assert [rows.stop - rows.start for rows in simulation.batches(3)] == [2, 1]
+    x = images(rng, 18)
+    reference = ReferenceSimulation(simulation.executable).run(x, 6, record=("*",))
+    assert_same_run(simulation.run(x, 6, record=("*",)), reference)
+
+
+def test_the_samples_stay_as_they_are(rng: np.random.Generator) -> None:
+    """One sample of events is passed on without a copy: sums must not be added into it."""
+    frames = rng.integers(0, 2, (1, 4, 2, 3)).astype(np.float64)
+    one, zero = np.ones(()), np.zeros(())
+    node = Population("p", (2, 3), one, one, one, zero, zero)
+    network = Network(
+        "events",
+        (Input("x", (2, 3), "events"), node, Readout("y", (2, 3), zero, one)),
+        (Connection("x", "p"), Connection("x", "p"), Connection("p", "y")),
+    )
+    before = frames.copy()
+    CpuBackend().emit(network).run(frames, 4)
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_parity_states_what_was_compared(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng))
+    x = images(rng, 8)
+    compared = simulation.parity(x, 12)
+    spikes = simulation.run(x[:3], 12).spike_counts
+    assert compared == {
+        "compared_with": "reference",
+        "samples": 3,
+        "timesteps": 12,
+        "populations": 2,
+        "spikes": sum(int(counts.sum()) for counts in spikes.values()),
+        "differing_spikes": 0,
+    }
+    assert compared["spikes"] > 0
+
+
+class Wrong:
+    """A kernel whose currents are a little off."""
+
+    def __init__(self, kernel: Any, error: float) -> None:
+        self.kernel, self.error = kernel, error
+
+    def currents(self, sent: FloatArray) -> FloatArray:
+        return np.asarray(self.kernel.currents(sent) + sent.dtype.type(self.error))
+
+
+def broken(simulation: CpuSimulation, target: str, error: float) -> CpuSimulation:
+    """The simulation with a wrong kernel for the connections into a node."""
+    for connection in simulation.executable.incoming(target):
+        kernel = simulation.program.kernels[id(connection)]
+        simulation.program.kernels[id(connection)] = Wrong(kernel, error)
+    return simulation
+
+
+def test_a_differing_spike_is_an_error(rng: np.random.Generator) -> None:
+    simulation = broken(CpuBackend().emit(convolutional(rng)), "second", 0.25)
+    with pytest.raises(ParityError) as caught:
+        simulation.parity(images(rng, 1), 12)
+    text = caught.value.render()
+    assert "target 'cpu' differs from the reference in" in text
+    assert "of 3,072 spikes and silences  [parity]" in text
+    assert "where: population 'second', first at step 0" in text
+
+
+def test_a_differing_output_is_an_error(rng: np.random.Generator) -> None:
+    simulation = broken(CpuBackend().emit(convolutional(rng)), "y", 2.0**-10)
+    with pytest.raises(ParityError, match="differs from the reference in its output; readout 'y'"):
+        simulation.parity(images(rng, 1), 12)
+
+
+def test_what_fails_in_a_batch_is_raised(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = CpuBackend().emit(convolutional(rng), threads=2)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snnconvert.backends.cpu.batch.BatchRun.run", fail)
+    with pytest.raises(KeyboardInterrupt):
+        simulation.run(images(rng, 4), 4)
+
+
+def test_a_neuron_that_it_lacks_is_refused(rng: np.random.Generator) -> None:
+    network = convolutional(rng)
+    leaky = replace(network.populations[1], neuron="leaky")
+    with pytest.raises(UnsupportedModelError, match="target 'cpu' has no neuron model 'leaky'"):
+        CpuBackend().emit(network.replace_nodes([leaky]))
+
+
+def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> None:
+    network = convolutional(rng)
+    with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
+        CpuBackend().emit(network, threads=0)
+    needed = bytes_for(prepare(network), 1)
+    text = f"one sample for one step takes {needed:,} bytes, memory_bytes is 1,000; allow at least"
+    with pytest.raises(UsageError, match=text):
+        CpuBackend().emit(network, memory_bytes=1000)
+
+
+def test_fidelity_says_how_it_runs(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng), threads=3)
+    assert simulation.fidelity() == {
+        "engine": "torch and numba, layer by layer",
+        "neuron": "if",
+        "reset": "subtract",
+        "weight_bits": None,
+        "delay": 0,
+        "input": "analog current",
+        "exact": True,
+        "float32_nodes": 3,
+        "float64_nodes": 0,
+        "chunk_timesteps": simulation.plan.chunk,
+        "batch_samples": simulation.plan.batch,
+        "threads": 3,
+    }
+    assert simulation.resources() == {}
+    assert simulation.network is simulation.executable
+
+
+def test_it_is_registered() -> None:
+    assert isinstance(get_backend("cpu"), CpuBackend)
+
+
+def test_the_settings_of_torch_are_neither_used_nor_changed(rng: np.random.Generator) -> None:
+    """A training script may have allowed bfloat16 products; the sums here must stay exact."""
+    precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    simulation = CpuBackend().emit(convolutional(rng, channels=16), threads=2)
+    seen = []
+
+    class Watching(Wrong):
+        def currents(self, sent: FloatArray) -> FloatArray:
+            mkldnn: Any = torch.backends.mkldnn
+            seen.append((mkldnn.conv.fp32_precision, mkldnn.matmul.fp32_precision))
+            return np.asarray(self.kernel.currents(sent))
+
+    kernels = simulation.program.kernels
+    kernels.update({key: Watching(kernel, 0.0) for key, kernel in kernels.items()})
+    try:
+        torch.set_float32_matmul_precision("medium")
+        mkldnn: Any = torch.backends.mkldnn
+        before = mkldnn.matmul.fp32_precision
+        assert simulation.parity(images(rng, 2), 8)["differing_spikes"] == 0
+        assert set(seen) == {("ieee", "ieee")}
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert mkldnn.matmul.fp32_precision == before
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def run_python(program: str, **environment: str) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_its_import_is_cheap() -> None:
+    out = run_python(
+        "import sys, snnconvert.backends.cpu\n"
+        "print(sorted({'torch', 'numba', 'onnx'} & set(sys.modules)))"
+    )
+    assert out == "[]\n"
+
+
+@pytest.mark.slow
+def test_it_runs_where_no_kernel_can_be_cached() -> None:
+    """A read-only installation and home: Numba finds no folder, and compiles afresh."""
+    out = run_python(
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from snnconvert.backends.cpu.fire import integrate_and_fire\n"
+        "import numpy as np\n"
+        "v, counts = np.zeros((1, 3)), np.zeros((1, 3), np.int64)\n"
+        "spikes = np.empty((4, 1, 3), np.float32)\n"
+        "half, one = np.full((1, 3), 0.5), np.ones(3)\n"
+        "integrate_and_fire(v, half, spikes[:0], one, False, spikes, counts, 4)\n"
+        "print(counts.tolist(), type(integrate_and_fire._cache).__name__)",
+    )
+    assert out == "[[2, 2, 2]] NullCache\n"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_timesteps() -> None:
+    out = run_python(
+        "import resource\n"
+        "import numpy as np\n"
+        "from snnconvert.backends.cpu import CpuBackend\n"
+        "from snnconvert.convert.linear import Convolution\n"
+        "from snnconvert.convert.network import Connection, Input, Network, Population\n"
+        "one = np.ones(())\n"
+        "p = Population('p', (16, 64, 64), one, one, one, one / 8, one / 2)\n"
+        "weight = np.ones((16, 16, 3, 3)) / 1024\n"
+        "conv = Convolution(p.shape, weight, (1, 1), ((1, 1), (1, 1)), (1, 1))\n"
+        "from dataclasses import replace\n"
+        "nodes = (Input('x', p.shape), p, replace(p, name='q'))\n"
+        "wires = (Connection('x', 'p'), Connection('p', 'q', (conv,)))\n"
+        "sim = CpuBackend().emit(Network('n', nodes, wires), threads=1, memory_bytes=2**26)\n"
+        "peak = []\n"
+        "for steps in (64, 512):\n"
+        "    sim.run(np.full((1, *p.shape), 0.25), steps)\n"
+        "    peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print((peak[1] - peak[0]) // 1024)",
+        MALLOC_TRIM_THRESHOLD_="0",
+    )
+    assert int(out) < 32, "512 steps of both populations would take 256 MiB more as float32"
