@@ -31,8 +31,8 @@ from snnconvert.convert.relays import inline_relays
 
 InputKind: TypeAlias = Literal["host", "neurons"]
 
-INPUT_THRESHOLD = 1.0
-"""Threshold of an input neuron, in shares of the largest input value a step."""
+INPUT_THRESHOLD = 0.9375
+"""Threshold of an input neuron over the largest input: values above it fire in every step."""
 
 
 @dataclass(frozen=True, eq=False)

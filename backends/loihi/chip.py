@@ -201,7 +201,7 @@ def _translated(ensembles: Mapping[str, Any]) -> Iterator[None]:
         where = f"layer {layer!r}" if layer else "the network"
         text = re.sub(r"\s+", " ", str(error)) or f"{type(error).__name__} without a message"
         problem = Problem(
-            code="build-error",
+            code="core-limit" if "exceeded max" in text else "build-error",
             message=f"nengo-loihi cannot build {where}: {text}",
             node=layer or "",
             place=where,

@@ -62,7 +62,20 @@ def construct(blueprint: Blueprint, *, readout_exponent: int, seed: int) -> Cons
         blueprint,
         layers=tuple(_with_threshold(blueprint, x, readout_exponent) for x in blueprint.layers),
     )
-    tilings = plan(blueprint)
+    at_most: dict[str, int] = {}
+    while True:
+        tilings = plan(blueprint, at_most=at_most)
+        try:
+            return _attempt(blueprint, tilings, seed)
+        except UnsupportedModelError as error:
+            layer = error.problems[0].node if error.problems[0].code == "core-limit" else ""
+            size = math.prod(tilings[layer].tile) if layer else 1
+            if size == 1:
+                raise
+            at_most[layer] = size - 1  # the plan was wrong about this layer: take smaller tiles
+
+
+def _attempt(blueprint: Blueprint, tilings: Plan, seed: int) -> Construction:
     bias = {layer.name: _largest_bias(blueprint, layer) for layer in blueprint.layers}
     scales = {
         x.name: tile_scales(blueprint, x, tilings[x.name], np.abs(bias[x.name]))
@@ -91,13 +104,19 @@ def _largest_weight(blueprint: Blueprint, layer: Layer) -> float:
 
 
 def _with_threshold(blueprint: Blueprint, layer: Layer, exponent: int) -> Layer:
-    """Give a readout the threshold that makes nengo-loihi choose this weight exponent."""
-    if layer.kind != "readout":
-        return layer
+    """Set the float threshold that is handed to nengo-loihi.
+
+    The chip fires above its threshold, not at it, and rounding shrinks the largest weights by half
+    a level. A population's threshold is therefore one weight level lower: two spikes of half a
+    threshold fire, as they should. A readout's makes nengo-loihi choose this weight exponent.
+    """
     weight = _largest_weight(blueprint, layer)
-    scale = WEIGHT_MAX / weight * 2.0 ** (WEIGHT_SHIFT + exponent) if weight else 2.0**-exponent
-    # a hair below the largest threshold, so that rounding cannot push it over
-    return replace(layer, threshold=THRESHOLD_MAX / scale * (1 - 2.0**-20))
+    if layer.kind == "readout":
+        scale = math.ldexp(WEIGHT_MAX / weight if weight else 1.0, WEIGHT_SHIFT + exponent)
+        # a hair below the largest threshold, so that rounding cannot push it over
+        return replace(layer, threshold=THRESHOLD_MAX / scale * (1 - 2.0**-20))
+    lowered = layer.threshold - weight / (WEIGHT_MAX / 2)
+    return replace(layer, threshold=max(lowered, layer.threshold / 2))
 
 
 def _largest_bias(blueprint: Blueprint, layer: Layer) -> FloatArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,18 +136,34 @@ def _synapses(chip: Chip, sizes: dict[str, int]) -> tuple[IntegerSynapses, ...]:
     return tuple(result)
 
 
-def _entries(core: Core, axon: object, target: Core) -> list[tuple[Ints, Ints, Ints]]:
+def _entries(core: Core, axon: Any, target: Core) -> list[tuple[Ints, Ints, Ints]]:
     """Return (source neurons, target neurons, weights) of one group of axons."""
-    synapse = axon.target  # type: ignore[attr-defined]  # nengo_loihi has no types
+    synapse = axon.target
     compartments = np.arange(core.block.n_neurons)
-    axons = axon.map_axon(compartments)  # type: ignore[attr-defined]
-    atoms = axon.map_atoms(compartments)  # type: ignore[attr-defined]
+    axons = np.asarray(axon.map_axon(compartments))
+    atoms = np.asarray(axon.map_atoms(compartments))
+    bases = np.zeros(synapse.n_axons, np.int64)
+    if synapse.axon_compartment_bases is not None:
+        bases[:] = synapse.axon_compartment_bases  # negative: no compartment is reached
+    stored = np.arange(synapse.n_axons)
+    if synapse.axon_to_weight_map is not None:
+        stored[:] = synapse.axon_to_weight_map
+    used = np.flatnonzero((axons >= 0) & (bases[axons] >= 0))
+    used = used[np.argsort(stored[axons[used]], kind="stable")]
+    starts = np.flatnonzero(np.diff(stored[axons[used]], prepend=-1))
     parts = []
-    for neuron, index, atom in zip(core.neurons, axons, atoms, strict=True):
-        base = synapse.axon_compartment_base(index) if index >= 0 else None
-        if base is None:
+    for neurons in np.split(used, starts[1:]):  # those that share one entry of weight memory
+        if not len(neurons):
             continue
-        weights, compartment = synapse.axon_weights_indices(index, atom=atom)
-        targets = target.neurons[base + compartment].astype(np.int32)
-        parts.append((np.full(len(targets), neuron, np.int32), targets, weights))
+        entry = stored[axons[neurons[0]]]
+        weights = synapse.weights[entry][atoms[neurons]]
+        reached = bases[axons[neurons], None] + synapse.indices[entry][atoms[neurons]]
+        rows = np.broadcast_to(core.neurons[neurons, None], weights.shape)
+        parts.append(
+            (
+                rows.reshape(-1).astype(np.int32),
+                target.neurons[reached].reshape(-1).astype(np.int32),
+                weights.reshape(-1),
+            )
+        )
     return parts

@@ -23,7 +23,7 @@ WEIGHT_SHIFT = 6
 THRESHOLD_MAX = (2**17 - 1) * 2**6
 BIAS_MANTISSA_MAX = 2**12 - 1
 BIAS_EXPONENT_MAX = 2**3 - 1
-BIAS_MAX = BIAS_MANTISSA_MAX * 2**BIAS_EXPONENT_MAX
+BIAS_MAX: int = BIAS_MANTISSA_MAX * 2**BIAS_EXPONENT_MAX
 VOLTAGE_MAX = 2**23 - 1
 CURRENT_BITS = 21
 WEIGHT_BITS = 8
@@ -108,7 +108,7 @@ def _with_weights(weight: float, bias: float, threshold: float) -> tuple[int, fl
 
 def _without(bias: float, layer: Layer) -> float:
     if bias == 0:
-        return (2**CURRENT_BITS - 1) / layer.threshold
+        return ((1 << CURRENT_BITS) - 1) / layer.threshold
     scale = BIAS_MAX / bias
     while round(layer.threshold * scale) > THRESHOLD_MAX:
         scale /= 2
