@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.artifact import read_artifact, write_artifact
+from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
@@ -194,6 +195,7 @@ def load(path: str | os.PathLike[str]) -> SpikingModel:
     content, model = read_artifact(path)
     try:
         content["preprocessing"] = Preprocessing.from_json(content["preprocessing"])
+        check_fields(SpikingModel, content, {"Preprocessing": Preprocessing})
         return SpikingModel(model_bytes=model, **content)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} lacks a part of a spiking model", why=str(error)) from error
