@@ -161,8 +161,7 @@ def convert_model(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
     imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
-    assert imported.graph is not None
-    graph = _lowered(imported.graph, readout)
+    graph = _lowered(_named(imported), readout)
 
     def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
         network = build_network(
@@ -205,7 +204,7 @@ def convert_model(
         calibration=_calibration_record(calibrator, observed, _describe(data)) | corrections,
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
-        notes=(*imported.graph.notes, *source.notes),
+        notes=(*graph.notes, *source.notes),
     )
 
 
@@ -272,6 +271,13 @@ def _refuse(problems: Sequence[Problem]) -> None:
 def _lowered(graph: Graph, readout: str) -> Graph:
     lowered = lower(graph)
     return count_readout(lowered) if readout == "count" else lowered
+
+
+def _named(imported: Imported) -> Graph:
+    """Return the graph under the file's name: exporters call every graph the same."""
+    assert imported.graph is not None
+    name = imported.graph.name if imported.path is None else Path(imported.path).stem
+    return replace(imported.graph, name=name)
 
 
 def lowered_graph(model: bytes, input_shapes: Mapping[str, Shape], readout: str) -> Graph:
