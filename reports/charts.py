@@ -135,10 +135,12 @@ class _Curve:
         return element("path", d=line_path([*upper, *lower]) + "z", class_="snn-band")
 
     def _last(self, x: Axis, y: Axis) -> list[Markup]:
-        """Mark the answer at T, with its interval as a bar: all that a run of one step has."""
+        """Mark the answer at T; a run of one step has no band, so its interval is a bar."""
         here, (low, high) = x(self.steps[-1]), self.bands[-1]
-        bar = element("line", x1=here, x2=here, y1=y(low), y2=y(high), class_="range")
-        return [bar, element("circle", cx=here, cy=y(self.values[-1]), r=3.5, class_="rung")]
+        dot = element("circle", cx=here, cy=y(self.values[-1]), r=3.5, class_="rung")
+        if len(self.steps) > 1:
+            return [dot]
+        return [element("line", x1=here, x2=here, y1=y(low), y2=y(high), class_="range"), dot]
 
     def _mark(self, x: Axis, y: Axis) -> list[Markup]:
         if self.near is None or self.near.timesteps < x.low:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+RUN_FACTS = ("engine", "neuron", "reset", "weight_bits", "delay", "input", "readout", "schedule")
+"""What the header says of the run; the rest of `fidelity` has its own section."""
 
 OPERATIONS = (
     (
@@ -75,7 +78,7 @@ def render_html(evaluation: Evaluation) -> str:
         evaluation=evaluation,
         context=evaluation.context,
         measured=evaluation.measurement,
-        model_name=str(evaluation.context.model.get("name", "model")),
+        model_name=_model_name(evaluation.context.model),
         verdict=verdict(evaluation),
         findings=findings(evaluation),
         tiles=_tiles(evaluation),
@@ -89,7 +92,7 @@ def render_html(evaluation: Evaluation) -> str:
         caveat=CAVEAT,
         saturated_rate=f"{SATURATED_RATE:.2%}".replace("%", " %"),
         parity=parity_text(evaluation),
-        run=[(text.label(k), text.scalar(v)) for k, v in _single(evaluation.context.fidelity)],
+        run=_run(evaluation.context.fidelity),
         sections=_sections(evaluation),
     )
     return page
@@ -218,9 +221,16 @@ def _operations(evaluation: Evaluation) -> list[tuple[str, float, float | None, 
     ]
 
 
-def _single(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the entries that are single values."""
-    return [(k, v) for k, v in to_plain(record).items() if not isinstance(v, list | dict)]
+def _model_name(model: dict[str, Any]) -> str:
+    """Return the file's name, which says more than the graph's ("main_graph")."""
+    file = PurePath(str(model.get("model", "")))
+    return file.stem if file.suffix == ".onnx" else str(model.get("name", "model"))
+
+
+def _run(fidelity: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a reader must know to compare the figures with others'."""
+    known = {name: value for name in RUN_FACTS if (value := fidelity.get(name)) is not None}
+    return [(text.label(name), text.scalar(to_plain(value))) for name, value in known.items()]
 
 
 def _sections(evaluation: Evaluation) -> list[dict[str, Any]]:

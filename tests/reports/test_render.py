@@ -163,7 +163,7 @@ def test_the_page_says_what_the_figures_say() -> None:
         "Horowitz",
         "there after Davies et al. 2018",
         "0 differing spikes against the emulator (4 samples).",
-        "weights were not rounded (--weight-bits)",
+        "weights were not rounded ( --weight-bits )",
         "features.2.conv",
         "0.994",
         "1.93 M",
