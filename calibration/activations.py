@@ -176,15 +176,18 @@ def expose(model: bytes, tensors: Iterable[str]) -> bytes:
 
 
 def _dead_warnings(layers: dict[str, LayerStatistics], rows: int) -> Iterable[str]:
+    dead = {name: int(layer.dead.sum()) for name, layer in layers.items()}
     for name, layer in layers.items():
-        dead = int(layer.dead.sum())
-        if dead == layer.channels:
+        if dead[name] == layer.channels:
             yield f"population {name!r} is dead: no activation is positive on {rows} rows"
-        elif dead:
-            yield (
-                f"population {name!r}: {dead} of {layer.channels} channels are dead on {rows} "
-                "rows; they get the layer's largest threshold"
-            )
+    partly = {n: count for n, count in dead.items() if 0 < count < layers[n].channels}
+    if partly:
+        channels = sum(layer.channels for layer in layers.values())
+        listed = ", ".join(f"{name} ({count})" for name, count in partly.items())
+        yield (
+            f"{sum(partly.values())} of {channels} channels are never active on {rows} rows and "
+            f"get the largest threshold of their layer: {listed}"
+        )
 
 
 __all__ = ["LayerStatistics", "Observed", "channel_axis", "expose", "observe"]

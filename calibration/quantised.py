@@ -1,9 +1,8 @@
-"""The ANN with T + 1 activation levels: the oracle of staged firing and the bound of the report."""
+"""The network with every activation quantised to T+1 levels: the oracle of a staged run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,56 +13,58 @@ from snnconvert.convert.network import Input, Network, Population, Readout
 from snnconvert.convert.snap import round_input
 
 
-@dataclass(frozen=True, eq=False)
-class Quantised:
-    """Values of a network whose populations have T + 1 levels.
-
-    Attributes
-    ----------
-    counts : dict of (N, *shape) int64 array
-        Level of every neuron, 0..T: its spike count when fully staged.
-    outputs : dict of (N, *shape) float64 array
-        Readouts in ANN units.
-    """
-
-    counts: dict[str, npt.NDArray[np.int64]]
-    outputs: dict[str, FloatArray]
-
-
 def quantised_forward(
-    network: Network, samples: Mapping[str, npt.NDArray[Any]], timesteps: int
-) -> Quantised:
-    """Evaluate a network as an ANN with activations quantised to T + 1 levels.
+    network: Network,
+    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    timesteps: int,
+) -> dict[str, npt.NDArray[Any]]:
+    """Return what a fully staged network computes, without simulating it.
 
-    ``count = clip(floor((charge + v_init) / threshold), 0, T)``, where the charge of T steps is
-    the sum of the weighted counts of the sources, T times the analog currents, and T biases.
-    Delays and windows play no part.
+    A population that has received all of its charge before it fires, and is reset by
+    subtraction, spikes ``clip(floor((charge + v_init) / threshold), 0, T)`` times.
 
     Parameters
     ----------
     network : Network
-        Reset by subtraction, inputs as analog currents.
-    samples : dict of (N, *shape) arrays
-        Preprocessed, by input name.
+        Windows and delays are not looked at.
+    x : (N, *shape) array or dict of arrays by input name
+        Preprocessed samples; of an input of events the first T frames.
     timesteps : int
         T.
+
+    Returns
+    -------
+    dict of arrays
+        By name: the spike counts of each population, int64 (N, *shape), and the decoded values
+        of each readout, float64. Exact where sums are (see ``convert/snap.py``).
     """
-    values: dict[str, FloatArray] = {}
-    counts: dict[str, npt.NDArray[np.int64]] = {}
-    outputs: dict[str, FloatArray] = {}
+    samples = x if isinstance(x, Mapping) else {network.inputs[0].name: x}
+    sent: dict[str, FloatArray] = {}
+    results: dict[str, npt.NDArray[Any]] = {}
     for node in network.nodes:
         if isinstance(node, Input):
-            values[node.name] = timesteps * round_input(node, samples[node.name])
+            sent[node.name] = _whole_input(node, samples[node.name], timesteps)
             continue
-        charge = np.zeros((len(next(iter(samples.values()))), *node.shape))
+        n = len(next(iter(sent.values())))
+        charge = np.zeros((n, *node.shape))
         for connection in network.incoming(node.name):
-            charge = charge + apply_chain(connection.operators, values[connection.source])
+            charge += apply_chain(connection.operators, sent[connection.source])
         if isinstance(node, Population):
-            level = np.floor((charge + timesteps * node.bias + node.v_init) / node.threshold)
-            counts[node.name] = np.clip(level, 0, timesteps).astype(np.int64)
-            values[node.name] = np.asarray(counts[node.name] * node.amplitude)
+            charge += timesteps * node.bias
+            counts = np.clip(np.floor((charge + node.v_init) / node.threshold), 0, timesteps)
+            results[node.name] = counts.astype(np.int64)
+            sent[node.name] = counts * node.amplitude
         elif isinstance(node, Readout):
-            outputs[node.name] = (charge + timesteps * node.bias) * node.scale / timesteps
+            charge += timesteps * node.bias
+            results[node.name] = charge * node.scale / timesteps
         else:
-            values[node.name] = charge
-    return Quantised(counts, outputs)
+            sent[node.name] = charge
+    return results
+
+
+def _whole_input(node: Input, samples: npt.NDArray[Any], timesteps: int) -> FloatArray:
+    """Return what flows in over the whole window."""
+    rounded = round_input(node, samples)
+    if node.encoding == "events":
+        return np.asarray(rounded[:, :timesteps].sum(axis=1))
+    return np.asarray(timesteps * rounded)

@@ -1,126 +1,164 @@
-"""Schedules: when the neurons of each layer may fire.
+"""Stagger the layers in time: every population fires in its own window of T steps.
 
-A hold-off of d steps lets a layer integrate d steps before it fires. With d = T every layer fires
-only after all of its input has arrived, so its spike count is that of the ANN with T + 1 levels,
-integer for integer. For every node, with `start_i` of its sources::
+With a hold-off of d steps a population integrates for d steps before it may fire::
 
-    start_j = 0 if only analog inputs feed it, else d + max start_i
-    firing window [start_j, start_j + T), bias window the T steps from start_j - d
-    delay of an edge i -> j = start_j - d - start_i
+    start_j             = 0 if constant currents alone feed it, else d + max over sources of start_i
+    firing window       = [start_j, start_j + T)
+    bias window         = [start_j - d, start_j - d + T)
+    delay of edge i, j  = start_j - d - start_i
 
-Relays and readouts do not hold off: they take the latest start of their sources, and their edges
-are delayed to match.
+so that everything of a sample reaches j in the same T steps. Relays pass on without a hold-off;
+the readout starts with its last source and counts every step. The latency is its start.
+
+With d >= T all of j's charge is there before it fires: reset by subtraction then gives exactly
+``clip(floor((charge + v_init) / threshold), 0, T)`` spikes, the network quantised to T+1 levels
+(``quantised.py``), whatever the order of arrival. Delays into populations are not needed then.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from snnconvert.convert.errors import UsageError
-from snnconvert.convert.network import Connection, Input, Network, NetworkNode, Population, Relay
+from snnconvert.convert.errors import UsageError, did_you_mean
+from snnconvert.convert.network import (
+    Connection,
+    Input,
+    Network,
+    NetworkNode,
+    Population,
+    Readout,
+    Relay,
+)
 
-NONE, FULL = "none", "full"
-TRAP_STEPS = 16
-"""From this T on, a hold-off below three quarters of T is worse than none with plain neurons."""
+NAMES = ("none", "full")
+LONG_RUN = 16
+"""From so many timesteps on a short hold-off loses accuracy with plain neurons (measured)."""
+
+
+def parse_schedule(schedule: str | int, timesteps: int) -> int:
+    """Return the hold-off in steps; 0 for "none", `timesteps` for "full".
+
+    Raises
+    ------
+    UsageError
+        If it is neither a known name nor a whole number from 0 on.
+    """
+    text = str(schedule).strip()
+    if text == "none":
+        return 0
+    if text == "full":
+        return timesteps
+    if text.isdecimal():
+        return int(text)
+    hint = did_you_mean(text, NAMES) if text.isalpha() else "use none, full or a number of steps"
+    raise UsageError(f"unknown schedule {text!r}", hint=hint)
 
 
 def apply_schedule(
     network: Network, schedule: str | int, timesteps: int
 ) -> tuple[Network, tuple[str, ...]]:
-    """Return the network with firing windows, bias windows and delays set.
+    """Return the network with firing and bias windows, delays and readout windows set.
 
     Parameters
     ----------
     network : Network
         Without windows and delays.
     schedule : {"none", "full"} or int
-        No windows; a hold-off of T steps; a hold-off of that many steps.
+        Hold-off of each layer: none at all, `timesteps`, or so many steps.
     timesteps : int
-        T.
+        Length of each window.
 
     Returns
     -------
-    network : Network
-    warnings : tuple of str
+    Network
+        The same one for "none".
+    tuple of str
+        What the user should know.
 
     Raises
     ------
     UsageError
-        If the schedule is unknown or the hold-off out of range.
+        If `schedule` is not understood.
     """
-    hold_off = _hold_off(schedule, timesteps)
-    if hold_off is None:
+    holdoff = parse_schedule(schedule, timesteps)
+    if holdoff == 0:
         return network, ()
-    starts = _starts(network, hold_off)
-    nodes = [_windowed(network, node, starts, hold_off, timesteps) for node in network.nodes]
-    connections = tuple(_delayed(network, c, starts, hold_off) for c in network.connections)
-    staged = replace(network, nodes=tuple(nodes), connections=connections, timesteps=timesteps)
-    return staged, _warnings(hold_off, timesteps)
+    starts = _starts(network, holdoff)
+    nodes = [_staged(node, starts[node.name], holdoff, timesteps) for node in network.nodes]
+    connections = [
+        replace(c, delay=_delay(network, c, starts, holdoff, timesteps))
+        for c in network.connections
+    ]
+    staged = replace(
+        network, nodes=tuple(nodes), connections=tuple(connections), timesteps=timesteps
+    )
+    return staged, _notes(network, holdoff, timesteps)
 
 
-def _hold_off(schedule: str | int, timesteps: int) -> int | None:
-    if schedule == NONE:
-        return None
-    if schedule == FULL:
-        return timesteps
-    if not isinstance(schedule, int):
-        raise UsageError(
-            f"unknown schedule {schedule!r}", hint="known: none, full, or a hold-off in steps"
-        )
-    if schedule < 0:
-        raise UsageError(f"a hold-off is 0 steps or more, not {schedule}")
-    return schedule
+@dataclass(frozen=True)
+class _Start:
+    """First step of a node's window, and steps between the first arrival and it."""
+
+    start: int
+    holdoff: int = 0
 
 
-def _starts(network: Network, hold_off: int) -> dict[str, int]:
-    starts: dict[str, int] = {}
+def _starts(network: Network, holdoff: int) -> dict[str, _Start]:
+    starts: dict[str, _Start] = {}
+    constant: set[str] = set()
     for node in network.nodes:
         sources = [c.source for c in network.incoming(node.name)]
-        latest = max((starts[s] for s in sources), default=0)
-        spiking = any(not isinstance(network[s], Input) for s in sources)
-        waits = isinstance(node, Population) and spiking
-        starts[node.name] = latest + hold_off if waits else latest
+        latest = max((starts[s].start for s in sources), default=0)
+        steady = all(s in constant for s in sources)
+        if isinstance(node, Input):
+            steady = node.encoding == "current"
+        if steady and not isinstance(node, Population | Readout):
+            constant.add(node.name)
+        waits = isinstance(node, Population) and not steady
+        starts[node.name] = _Start(latest + holdoff, holdoff) if waits else _Start(latest)
     return starts
 
 
-def _charges_from(network: Network, name: str, starts: dict[str, int], hold_off: int) -> int:
-    """Return the step at which a node's input begins to arrive."""
-    node = network[name]
-    spiking = any(not isinstance(network[c.source], Input) for c in network.incoming(name))
-    return starts[name] - (hold_off if isinstance(node, Population) and spiking else 0)
-
-
-def _windowed(
-    network: Network, node: NetworkNode, starts: dict[str, int], hold_off: int, timesteps: int
-) -> NetworkNode:
-    start = starts[node.name]
-    if isinstance(node, Input):
-        return replace(node, start=0, stop=timesteps)
-    charge = _charges_from(network, node.name, starts, hold_off)
+def _staged(node: NetworkNode, when: _Start, holdoff: int, timesteps: int) -> NetworkNode:
+    stop = when.start + timesteps
+    first = when.start - when.holdoff
     if isinstance(node, Population):
         return replace(
-            node,
-            start=start,
-            stop=start + timesteps,
-            bias_start=charge,
-            bias_stop=charge + timesteps,
+            node, start=when.start, stop=stop, bias_start=first, bias_stop=first + timesteps
         )
-    if isinstance(node, Relay):
-        return node
-    return replace(node, start=start, bias_start=start, bias_stop=start + timesteps, discard=0.0)
+    if isinstance(node, Readout):
+        return replace(node, start=when.start, discard=0.0, bias_start=when.start, bias_stop=stop)
+    if isinstance(node, Input):
+        return replace(node, stop=timesteps)
+    return node
 
 
-def _delayed(
-    network: Network, connection: Connection, starts: dict[str, int], hold_off: int
-) -> Connection:
-    charge = _charges_from(network, connection.target, starts, hold_off)
-    return replace(connection, delay=charge - starts[connection.source])
+def _delay(
+    network: Network,
+    connection: Connection,
+    starts: Mapping[str, _Start],
+    holdoff: int,
+    timesteps: int,
+) -> int:
+    source, target = starts[connection.source], starts[connection.target]
+    direct = not isinstance(network[connection.source], Relay)
+    if direct and target.holdoff and holdoff >= timesteps:
+        return 0
+    return target.start - target.holdoff - source.start
 
 
-def _warnings(hold_off: int, timesteps: int) -> tuple[str, ...]:
-    if timesteps >= TRAP_STEPS and 0 < 4 * hold_off < 3 * timesteps:
-        return (
-            f"a hold-off of {hold_off} steps at T = {timesteps} usually loses accuracy with plain "
-            f"neurons; use --schedule none, full, or at least {-(-3 * timesteps // 4)} steps",
+def _notes(network: Network, holdoff: int, timesteps: int) -> tuple[str, ...]:
+    notes = []
+    plain = all(p.neuron == "if" for p in network.populations)
+    if plain and timesteps >= LONG_RUN and 4 * holdoff < 3 * timesteps:
+        notes.append(
+            f"a hold-off of {holdoff} steps loses accuracy at {timesteps} timesteps: plain neurons "
+            f"need at least {-(-3 * timesteps // 4)}; use --schedule none or full"
         )
-    return ()
+    if network.reset == "zero":
+        notes.append(
+            "staging is exact with reset by subtraction only: reset to zero loses the charge "
+            "above the threshold"
+        )
+    return tuple(notes)
