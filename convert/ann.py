@@ -13,6 +13,11 @@ from snnconvert.convert.linear import FloatArray
 
 ERRORS_ONLY = 3
 
+_NUMBERS = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
+    f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+"""NumPy's name of each element type that onnxruntime names."""
+
 
 class AnnSession:
     """An ONNX model in onnxruntime, on the CPU.
@@ -27,7 +32,7 @@ class AnnSession:
     Raises
     ------
     ModelFileError
-        If onnxruntime does not load the model.
+        If onnxruntime does not load the model, or takes numbers that NumPy has not.
     """
 
     def __init__(self, model: bytes, *, threads: int = 0) -> None:
@@ -45,6 +50,7 @@ class AnnSession:
                 "onnxruntime does not load the model", why=str(error).splitlines()[0]
             ) from error
         self.inputs = {i.name: i for i in self._session.get_inputs()}
+        self._dtypes = {name: _dtype(name, info.type) for name, info in self.inputs.items()}
         self.output_names = tuple(o.name for o in self._session.get_outputs())
         extents = [i.shape[0] for i in self.inputs.values() if i.shape]
         self.batch: int | None = next((e for e in extents if isinstance(e, int)), None)
@@ -57,6 +63,7 @@ class AnnSession:
         Parameters
         ----------
         samples : dict of (N, *shape) arrays
+            Cast to what the model takes; rounded where that is whole numbers.
         batch_size : int
             Used where the model's batch is free.
 
@@ -76,10 +83,21 @@ class AnnSession:
         count = len(next(iter(samples.values())))
         for start in range(0, count, size):
             feeds = {}
-            for name, info in self.inputs.items():
+            for name, dtype in self._dtypes.items():
                 rows = np.asarray(samples[name][start : start + size])
-                rows = rows.astype(np.float64 if "double" in info.type else np.float32)
+                rows = (rows if dtype.kind == "f" else np.rint(rows)).astype(dtype)
                 missing = size - len(rows) if self.batch else 0
                 feeds[name] = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
             got = self._session.run(None, feeds)
             yield [array[: min(size, count - start)] for array in got]
+
+
+def _dtype(name: str, kind: str) -> np.dtype[Any]:
+    """Return NumPy's type for onnxruntime's ``tensor(float)`` and the like."""
+    element = kind.removeprefix("tensor(").removesuffix(")")
+    if element not in _NUMBERS:
+        raise ModelFileError(
+            f"input {name!r} takes {element}, which NumPy has not",
+            hint="export the model in float32",
+        )
+    return np.dtype(_NUMBERS[element])
