@@ -48,11 +48,11 @@ class NengoEmitted:
     network : nengo.Network
         Also carries ``input``, ``output`` and ``layers``.
     inputs, outputs : dict of nengo.Node
-        By the names of the ONNX inputs and outputs. An output is the mean of its current since
-        the start of its window, in ANN units: logits after as many steps as were simulated since
-        the last restart.
+        By the names of the ONNX inputs and outputs. An output is decoded as everywhere else, the
+        mean of its current so far in ANN units: logits after as many steps as were simulated
+        since the last restart.
     currents : dict of nengo.Node
-        What flows into each output; its mean over time, times dt, is the output.
+        What flows into each output; times dt, it is what the output is the mean of.
     layers : dict of nengo.Ensemble
         By the names of the populations.
     relays : dict of nengo.Node

@@ -1,11 +1,13 @@
 """What presents samples, gates biases, delays spikes and decodes outputs inside the network.
 
-All state is Nengo's, so that ``Simulator.reset`` starts a sample afresh; with ``restart_every``
-that also happens within a simulation, after so many steps.
+``Simulator.reset`` starts a sample afresh; with ``restart_every`` that also happens within a
+simulation, after so many steps.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -136,9 +138,10 @@ class GatedCurrent(nengo.Process):  # type: ignore[misc]  # nengo has no types
 
 
 class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
-    """The mean of a current since the readout's window opened, in ANN units; 0 before.
+    """The mean of a current in the readout's window so far, in ANN units; 0 before.
 
-    The sum starts with the simulation, as the reference's does.
+    Decoded after each step as ``backends.base.decode`` does: the first share of the steps that the
+    readout discards is left out.
 
     Parameters
     ----------
@@ -152,24 +155,35 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
         self.node = node
         self.restart_every = restart_every
 
-    def make_state(
-        self, shape_in: Any, shape_out: Any, dt: float, dtype: Any = None
-    ) -> dict[str, Any]:
-        """Return the sum of all steps."""
-        return {"total": np.zeros(shape_in)}
-
     def make_step(
         self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: dict[str, Any]
     ) -> Step:
-        """Return the function of one step."""
-        rate, total, zeros = round(1 / dt), state["total"], np.zeros(shape_out)
-        scale = np.broadcast_to(self.node.scale, self.node.shape).reshape(-1)
+        """Return the function of one step, which begins with sums of nothing."""
+        rate, node, zeros = round(1 / dt), self.node, np.zeros(shape_out)
+        scale = np.broadcast_to(node.scale, node.shape).reshape(-1)
+        total = np.zeros(shape_in)
+        # Sums at the end of the discarded share and of every later step: a shape that grows, which
+        # a signal of Nengo's cannot have.
+        sums: deque[FloatArray] = deque()
 
         def step(time: float, current: FloatArray) -> FloatArray:
             t = step_index(time, rate, self.restart_every)
-            np.add(total if t else 0.0, current / rate, out=total)
-            steps = t + 1 - self.node.start
-            return np.asarray(total * scale / steps) if steps > 0 else zeros
+            if t == 0:
+                total[:] = 0.0
+                sums.clear()
+            np.add(total, current / rate, out=total)
+            steps = t + 1 - node.start
+            if steps < 1:
+                return zeros
+            if not node.discard:
+                return np.asarray(total * scale / steps)
+            discarded = math.floor(node.discard * steps)
+            if steps == 1:
+                sums.append(zeros)
+            sums.append(total.copy())
+            while len(sums) > steps - discarded + 1:
+                sums.popleft()
+            return np.asarray((total - sums[0]) * scale / (steps - discarded))
 
         return step
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnconvert.backends.base import decode
 from snnconvert.backends.nengo.engine import nengo
 from snnconvert.backends.nengo.processes import (
     GatedCurrent,
@@ -63,6 +64,19 @@ def test_the_mean_since_the_window_opened(resets: int) -> None:
     readout = Readout("y", (1,), np.zeros(1), scale, start=2)
     expected = [0.0, 0.0, *(2 * np.cumsum(np.arange(1, 9))[2:] / np.arange(1, 7))]
     np.testing.assert_allclose(through(MeanReadout(readout), resets=resets), expected)
+
+
+@pytest.mark.parametrize("resets", [0, 1])
+@pytest.mark.parametrize("discard", [0.0, 0.25, 0.5, 0.9])
+def test_it_decodes_as_every_backend(discard: float, resets: int) -> None:
+    readout = Readout("y", (1,), np.zeros(1), np.array([0.3]), start=1, discard=discard)
+    sums = np.cumsum(np.arange(1, 9))[1:] / 1000
+    # 1, 2, 3, ... Hz are no whole spikes: equal up to rounding here, exactly in whole networks
+    expected = np.concatenate([[0.0], decode(readout, sums[:, None, None])[:, 0, 0]])
+    np.testing.assert_allclose(through(MeanReadout(readout), resets=resets), expected)
+    again = through(MeanReadout(readout, restart_every=4), resets=resets)
+    later = decode(readout, np.cumsum(np.arange(5, 9))[1:, None, None] / 1000)[:, 0, 0]
+    np.testing.assert_allclose(again, np.concatenate([expected[:4], [0.0], later]))
 
 
 @pytest.mark.parametrize(
