@@ -2,7 +2,8 @@
 
 Scales move into the weights of a neighbouring convolution or dense layer (batch norm folding, the
 amplitudes of normalisation), routing operators merge, zero-padding enters the convolution behind
-it. Rewrites are local and repeated until none applies.
+it, and the branches of a concatenation take their part of the weights that read it. Rewrites are
+local and repeated until none applies.
 """
 
 from __future__ import annotations
@@ -183,9 +184,15 @@ def _fill_unused(select: Select, factor: FloatArray, moved: FloatArray) -> Float
 
 
 def _select_convolution(first: Select, second: Convolution) -> Chain | None:
-    """Zero-padding along the spatial axes is the convolution's own padding."""
-    if first.indices[0] is not None:
-        return None
+    """Put channels into the weights, and zero-padding of spatial axes into the padding."""
+    channels = first.indices[0]
+    if channels is not None:
+        if second.groups != 1:
+            return None
+        weight = _select_weights(second.weight, channels, first.input_shape[0])
+        if weight is None:
+            return None
+        second = replace(second, weight=weight)
     pads = []
     for index, size in zip(first.indices[1:], first.input_shape[1:], strict=True):
         if index is None:
@@ -199,6 +206,26 @@ def _select_convolution(first: Select, second: Convolution) -> Chain | None:
         pads.append((int(used[0]), len(index) - 1 - int(used[-1])))
     total = tuple((a + c, b + d) for (a, b), (c, d) in zip(second.pads, pads, strict=True))
     return (replace(second, input_shape=first.input_shape, pads=total),)
+
+
+def _select_dense(first: Select, second: Dense) -> Chain | None:
+    axis = second.axis % len(second.input_shape)
+    chosen = first.indices[axis]
+    if chosen is None or any(i is not None for a, i in enumerate(first.indices) if a != axis):
+        return None
+    weight = _select_weights(second.weight, chosen, first.input_shape[axis])
+    return None if weight is None else (Dense(first.input_shape, weight, second.axis),)
+
+
+def _select_weights(weight: FloatArray, index: IntArray, size: int) -> FloatArray | None:
+    """Return the weights that read each value, None unless every value is placed once.
+
+    The branches of a concatenation so take their own part of the weights that read it.
+    """
+    used = np.flatnonzero(index >= 0)
+    if not np.array_equal(np.sort(index[used]), np.arange(size)):
+        return None
+    return np.asarray(weight[:, used[np.argsort(index[used])]])
 
 
 _Rule = tuple[
@@ -218,4 +245,5 @@ _RULES: tuple[_Rule, ...] = (
     ((Matrix, Scale), _matrix_scale),
     ((Scale, (Reshape, Transpose, Select, SumPool)), _scale_later),
     ((Select, Convolution), _select_convolution),
+    ((Select, Dense), _select_dense),
 )
