@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.graph import Add, Affine, GraphInput, Node, Op
+from snnconvert.convert.graph import Add, Affine, GraphInput, Node, Op, unused_name
 from snnconvert.convert.linear import (
     Chain,
     FloatArray,
@@ -75,7 +75,7 @@ class Unknown:
     Attributes
     ----------
     constant : bool
-        It would have been a constant, such as the shape of an unknown value.
+        It does not depend on the network's input, such as the shape of an unknown value.
     """
 
     constant: bool = False
@@ -144,6 +144,11 @@ class GraphBuilder:
         """Return an input, None where an optional one is left out."""
         name = node.inputs[index] if index < len(node.inputs) else ""
         return self.values[name] if name else None
+
+    def depends_on_input(self, node: OnnxNode, index: int) -> bool:
+        """Tell whether an input depends on the network's input, as far as known or not."""
+        value = self.value(node, index)
+        return isinstance(value, Activation) or (isinstance(value, Unknown) and not value.constant)
 
     def required(self, node: OnnxNode, index: int) -> Activation | Constant:
         """Return an input that must be there and known."""
@@ -320,10 +325,9 @@ class GraphBuilder:
             )
 
     def _unique(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        unique = unused_name(name, self._taken)
+        self._taken.add(unique)
+        return unique
 
 
 def _index_bytes(operator: LinearOperator) -> int:

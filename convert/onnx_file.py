@@ -43,10 +43,10 @@ class OnnxFile:
     path: str | None
     original: bytes | None
 
-    @property
-    def label(self) -> str:
-        """What messages call the model."""
-        return "the model" if self.path is None else Path(self.path).name
+
+def label(path: str | None) -> str:
+    """Return what messages call the model."""
+    return "the model" if path is None else Path(path).name
 
 
 def read_onnx(source: str | PathLike[str] | bytes | ModelProto) -> OnnxFile:

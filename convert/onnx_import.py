@@ -10,12 +10,17 @@ from onnx import ModelProto
 
 from snnconvert.convert.errors import ModelFileError, Problem, UnsupportedModelError
 from snnconvert.convert.graph import Graph
-from snnconvert.convert.onnx_file import OnnxFile, opsets, read_onnx, serialise
+from snnconvert.convert.onnx_file import OnnxFile, label, opsets, read_onnx, serialise
 from snnconvert.convert.onnx_functions import inline_functions
-from snnconvert.convert.onnx_inputs import read_inputs
-from snnconvert.convert.onnx_structure import read_structure
-from snnconvert.convert.onnx_translate import translate
-from snnconvert.convert.onnx_write import cut_model, readable_by_onnxruntime
+from snnconvert.convert.onnx_inputs import InputSpec, read_inputs
+from snnconvert.convert.onnx_structure import Structure, read_structure
+from snnconvert.convert.onnx_translate import Translation, translate
+from snnconvert.convert.onnx_write import (
+    cut_model,
+    fix_batch,
+    readable_by_onnxruntime,
+    rename_twins,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +86,7 @@ def import_onnx(
     """
     imported = check_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
     if imported.problems:
-        raise UnsupportedModelError(imported.problems, model=_label(imported.path))
+        raise UnsupportedModelError(imported.problems, model=label(imported.path))
     return imported
 
 
@@ -96,20 +101,18 @@ def check_onnx(
 
     Parameters and other errors are those of :func:`import_onnx`.
     """
-    file = read_onnx(model)
+    path = None
     try:
+        file = read_onnx(model)
+        path = file.path
         return _import_file(file, input_shapes or {}, inputs, outputs)
     except ModelFileError as error:
-        if file.path is None or file.path in error.where or file.path in error.message:
+        if path is None or path in error.where or path in error.message:
             raise
-        where = f"{error.where}, in {file.path}" if error.where else file.path
+        where = f"{error.where}, in {path}" if error.where else path
         raise ModelFileError(error.message, where=where, why=error.why, hint=error.hint) from error
     except UnicodeDecodeError as error:
-        raise ModelFileError(f"{file.label} holds names that are not text: {error}") from error
-
-
-def _label(path: str | None) -> str:
-    return OnnxFile(ModelProto(), path, None).label
+        raise ModelFileError(f"{label(path)} holds names that are not text: {error}") from error
 
 
 def _import_file(
@@ -121,27 +124,17 @@ def _import_file(
     model = inline_functions(file.model)
     structure = read_structure(model, inputs, outputs)
     specs = read_inputs(model, structure, input_shapes)
-    model_bytes = file.original
-    if structure.cut:
-        model = cut_model(model, structure, specs)
-    model = readable_by_onnxruntime(model)
-    if model_bytes is None or model is not file.model:
-        model_bytes = serialise(model)
+    found = translate(structure, specs, model.ByteSize())
     opset = opsets(file.model)[""]
-    found = translate(structure, specs, len(model_bytes))
     graph = None
     if not found.problems:
+        name = file.model.graph.name or label(file.path)
         graph = Graph(
-            file.model.graph.name or file.label,
-            found.nodes,
-            found.outputs,
-            structure.outputs,
-            opset=opset,
-            notes=found.notes,
+            name, found.nodes, found.outputs, structure.outputs, opset=opset, notes=found.notes
         )
     return Imported(
         graph,
-        model_bytes,
+        _runnable(file, model, structure, specs, found),
         file.path,
         opset,
         len(file.model.graph.node),
@@ -149,3 +142,21 @@ def _import_file(
         found.batch_fixed,
         {spec.name: spec.dtype for spec in specs},
     )
+
+
+def _runnable(
+    file: OnnxFile,
+    model: ModelProto,
+    structure: Structure,
+    specs: tuple[InputSpec, ...],
+    found: Translation,
+) -> bytes:
+    """Return the file as it is, where it can stay as it is."""
+    if structure.cut:
+        model = cut_model(model, structure, specs)
+    if found.batch_fixed is not None and any(spec.batch is None for spec in specs):
+        model = fix_batch(model, found.batch_fixed)
+    model = readable_by_onnxruntime(rename_twins(model))
+    if model is file.model and file.original is not None:
+        return file.original
+    return serialise(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,6 +12,7 @@ import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 from snnconvert.convert.errors import ModelFileError, UsageError, did_you_mean
+from snnconvert.convert.graph import unused_name
 from snnconvert.convert.onnx_file import opsets
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_tensors import attribute_tensors, check_tensor, subgraphs
@@ -209,17 +210,10 @@ def _onnx_nodes(model: ModelProto, inputs: tuple[str, ...]) -> list[OnnxNode]:
     """Wrap all nodes of the file under unique names, each checked against its definition."""
     protos = model.graph.node
     versions = opsets(model)
-    counts = Counter(proto.name for proto in protos)
-    counts.update(inputs)
-    taken = set(counts)
     nodes = []
-    for position, proto in enumerate(protos, start=1):
-        name = proto.name
-        if not name or counts[name] > 1:
-            name = f"{proto.op_type}_{position}"
-            while name in taken:
-                name += "_"
-            taken.add(name)
+    for position, (proto, name) in enumerate(
+        zip(protos, unique_names(protos, inputs), strict=True), start=1
+    ):
         node = OnnxNode(
             name,
             proto.op_type,
@@ -237,6 +231,19 @@ def _onnx_nodes(model: ModelProto, inputs: tuple[str, ...]) -> list[OnnxNode]:
         _check_definition(node)
         nodes.append(node)
     return nodes
+
+
+def unique_names(protos: Sequence[NodeProto], reserved: Iterable[str]) -> Iterator[str]:
+    """Yield a name for each node: its own, or operator and position if that is taken or empty."""
+    counts = Counter(proto.name for proto in protos)
+    counts.update(reserved)
+    taken = set(counts)
+    for position, proto in enumerate(protos, start=1):
+        name = proto.name
+        if not name or counts[name] > 1:
+            name = unused_name(f"{proto.op_type}_{position}", taken)
+            taken.add(name)
+        yield name
 
 
 @cache

@@ -201,12 +201,8 @@ class _Walk:
 
     def _forget(self, node: OnnxNode) -> None:
         """Mark the outputs of a node that was not converted."""
-        read = [self.build.values[name] for name in node.inputs if name]
-        constant = node.op_type in ("Shape", "Size") or (
-            is_foldable(node)
-            and not any(isinstance(v, Activation) for v in read)
-            and all(not isinstance(v, Unknown) or v.constant for v in read)
-        )
+        dynamic = any(self.build.depends_on_input(node, i) for i in range(len(node.inputs)))
+        constant = node.op_type in ("Shape", "Size") or not dynamic
         for name in node.outputs:
             self.build.values[name] = Unknown(constant)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import onnx
 from onnx import ModelProto, ValueInfoProto
 
 from snnconvert.convert.onnx_file import opsets
 from snnconvert.convert.onnx_inputs import InputSpec
-from snnconvert.convert.onnx_structure import Structure, find_schema
+from snnconvert.convert.onnx_structure import Structure, find_schema, unique_names
 
 RUNTIME_OPSET = 26
 RUNTIME_IR_VERSION = 13
@@ -41,6 +43,29 @@ def _input_info(spec: InputSpec) -> ValueInfoProto:
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
     shape = None if spec.shape is None else [spec.batch or "batch", *spec.shape]
     return onnx.helper.make_tensor_value_info(spec.name, kind, shape)
+
+
+def fix_batch(model: ModelProto, batch: int) -> ModelProto:
+    """Return the model with the extent of the batch written into its inputs."""
+    fixed = ModelProto()
+    fixed.CopyFrom(model)
+    constants = {tensor.name for tensor in fixed.graph.initializer}
+    for info in fixed.graph.input:
+        if info.name not in constants and info.type.tensor_type.shape.dim:
+            info.type.tensor_type.shape.dim[0].dim_value = batch
+    return fixed
+
+
+def rename_twins(model: ModelProto) -> ModelProto:
+    """Return the model with different names for its nodes: onnxruntime insists on that."""
+    counts = Counter(node.name for node in model.graph.node if node.name)
+    if max(counts.values(), default=1) == 1:
+        return model
+    renamed = ModelProto()
+    renamed.CopyFrom(model)
+    for node, name in zip(renamed.graph.node, unique_names(model.graph.node, ()), strict=True):
+        node.name = name
+    return renamed
 
 
 def readable_by_onnxruntime(model: ModelProto) -> ModelProto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnconvert.convert.linear import Dense, FloatArray, Reshape
-from snnconvert.convert.onnx_builder import Activation, Constant, GraphBuilder
+from snnconvert.convert.onnx_builder import Activation, GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
 
@@ -13,15 +13,14 @@ from snnconvert.convert.onnx_registry import operator
 @operator("MatMul", since=1)
 def import_matmul(node: OnnxNode, build: GraphBuilder) -> None:
     """Matrix product of an activation and a constant: a fully connected layer along one axis."""
-    first, second = build.required(node, 0), build.required(node, 1)
-    if isinstance(first, Activation) and isinstance(second, Activation):
+    if build.depends_on_input(node, 0) and build.depends_on_input(node, 1):
         raise node.unsupported(
             "matrix product of two activations",
             why="rates add up at a neuron, they do not multiply",
             hint="use a network without attention, or cut the graph",
             code="product-of-activations",
         )
-    if isinstance(first, Constant):
+    if build.depends_on_input(node, 1):
         _constant_on_the_left(node, build, build.activation(node, 1))
     else:
         _constant_on_the_right(node, build, build.activation(node, 0))

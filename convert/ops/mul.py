@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnconvert.convert.linear import FloatArray, Scale
-from snnconvert.convert.onnx_builder import Activation, Constant, GraphBuilder
+from snnconvert.convert.onnx_builder import Activation, GraphBuilder
 from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
 from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
@@ -16,23 +16,21 @@ GATE_HINT = "use a network without gates (squeeze-and-excite, attention), or cut
 @operator("Mul", since=7)
 def import_mul(node: OnnxNode, build: GraphBuilder) -> None:
     """Product of an activation with a constant: a scale."""
-    first, second = build.required(node, 0), build.required(node, 1)
-    if isinstance(first, Activation) and isinstance(second, Activation):
+    if build.depends_on_input(node, 0) and build.depends_on_input(node, 1):
         raise node.unsupported(
             "product of two activations",
             why="rates add up at a neuron, they do not multiply",
             hint=GATE_HINT,
             code="product-of-activations",
         )
-    dynamic = 0 if isinstance(first, Activation) else 1
+    dynamic = 0 if build.depends_on_input(node, 0) else 1
     _scale(node, build, build.activation(node, dynamic), build.weight(node, 1 - dynamic))
 
 
 @operator("Div", since=7)
 def import_div(node: OnnxNode, build: GraphBuilder) -> None:
     """Quotient of an activation and a constant: a scale."""
-    build.required(node, 0)
-    if not isinstance(build.required(node, 1), Constant):
+    if build.depends_on_input(node, 1):
         raise node.unsupported(
             "division by an activation",
             why="rates add up at a neuron, they do not divide",
