@@ -8,6 +8,7 @@ where paths through the chain can join; everywhere else counting paths gives the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +54,7 @@ def fan_out(chain: Chain, input_shape: Shape) -> npt.NDArray[np.int64]:
     (input size,) int64 array
         In C order of `input_shape`.
     """
+    chain = _merge_pointwise(chain)
     paths = _count_paths(chain, input_shape)
     if _paths_are_pairs(chain):
         return paths
@@ -70,6 +72,50 @@ def connections(chain: Chain, input_shape: Shape) -> int:
 def is_injection(chain: Chain) -> bool:
     """Tell whether every output reads at most one input: a current, not a sum of products."""
     return all(_reads_one(operator) for operator in chain)
+
+
+def _merge_pointwise(chain: Chain) -> Chain:
+    """Join convolutions of which one is pointwise: linear bottlenecks, separable convolutions.
+
+    They are the common chains whose paths join, and one kernel is far smaller than the matrix.
+    """
+    merged: list[LinearOperator] = []
+    for operator in chain:
+        previous = merged[-1] if merged else None
+        if isinstance(previous, Convolution) and isinstance(operator, Convolution):
+            if _is_pointwise(operator):
+                merged[-1] = _join(previous, operator, geometry=previous)
+                continue
+            if _is_pointwise(previous):
+                merged[-1] = _join(previous, operator, geometry=operator)
+                continue
+        merged.append(operator)
+    return tuple(merged)
+
+
+def _is_pointwise(convolution: Convolution) -> bool:
+    unpadded = all(pad == (0, 0) for pad in convolution.pads)
+    single = all(size == 1 for size in convolution.weight.shape[2:])
+    return unpadded and single and all(stride == 1 for stride in convolution.strides)
+
+
+def _join(first: Convolution, second: Convolution, *, geometry: Convolution) -> Convolution:
+    """Return two convolutions as one with the window of the one that is not pointwise."""
+    inner, outer = _ungrouped(first), _ungrouped(second)
+    product = np.einsum("omq,mip->oipq", outer, inner)
+    weight = product.reshape(*product.shape[:2], *geometry.weight.shape[2:])
+    return replace(geometry, input_shape=first.input_shape, weight=weight, groups=1)
+
+
+def _ungrouped(convolution: Convolution) -> FloatArray:
+    """Return the kernel over all input channels, taps flattened: (out, in, taps)."""
+    weight = convolution.weight.reshape(*convolution.weight.shape[:2], -1)
+    per_group_in, per_group_out = weight.shape[1], len(weight) // convolution.groups
+    full = np.zeros((len(weight), per_group_in * convolution.groups, weight.shape[2]))
+    for g in range(convolution.groups):
+        outs, ins = slice(g * per_group_out, (g + 1) * per_group_out), g * per_group_in
+        full[outs, ins : ins + per_group_in] = weight[outs]
+    return full
 
 
 def _count_paths(chain: Chain, input_shape: Shape) -> npt.NDArray[np.int64]:

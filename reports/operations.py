@@ -4,6 +4,9 @@ The names and definitions of ``effective_acs``, ``effective_macs`` and ``dense``
 (synaptic operations, version 2.3): non-zero inputs times non-zero weights, counted through each
 connection with its borders, biases excluded; accumulates (AC) where the inputs are all in
 {-1, 0, 1}, as spikes are, else multiply-accumulates (MAC). All numbers are means over the samples.
+
+Relays are resolved first: spiking hardware has none, and a weighted sum that they pass on is
+counted from each spike in it to each neuron behind it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.linear import Chain, Convolution, Dense, Matrix
-from snnconvert.convert.network import Connection, Input, Network, Population, Relay
+from snnconvert.convert.network import Input, Network, Population
 from snnconvert.convert.relays import inline_relays
 from snnconvert.convert.snap import round_input
 from snnconvert.reports.fan_out import connections, fan_out, is_injection
@@ -35,17 +38,15 @@ class Operations:
     spikes : float
         Spikes of all populations.
     effective_acs : float
-        Spikes (and events of magnitude 1) times the non-zero weights of the connections that
-        they enter.
+        Spikes, and inputs whose values are all in {-1, 0, 1}, times the non-zero weights that
+        they meet.
     effective_macs : float
-        Values that are no spikes times non-zero weights: analog inputs in every step in which
-        their current flows, relays in every step (all their values taken as non-zero, an upper
-        bound). A current injected one to one is not counted.
+        Other inputs times the non-zero weights that they meet, analog ones in every step in which
+        their current flows. A current injected one to one is not counted.
     dense : float
         All connections, zero weights included, times all steps.
     synops : float
-        Spikes (and events) times the neurons that they reach. Unlike effective_acs it follows a
-        spike through relays, which spiking hardware does not have.
+        Spikes and events times the non-zero weights that they meet.
     neuron_updates : float
         Neurons times steps.
     ann_macs : float
@@ -138,59 +139,31 @@ def count_operations(
     ann_macs : float
         See `ann_macs`.
     """
+    direct = inline_relays(network, everything=True)
+    events = {n.name: inputs.active[n.name] for n in direct.inputs if n.encoding == "events"}
+    sent = {**events, **{p.name: spikes[p.name] for p in direct.populations}}
+    synops = dict.fromkeys(sent, 0)
     acs, macs, dense = 0, 0, 0
-    for connection in network.connections:
-        into_acs, into_macs = _effective(network, connection, spikes, inputs, samples, steps)
-        acs, macs = acs + into_acs, macs + into_macs
-        shape = network[connection.source].shape
-        dense += connections(connection.operators, shape) * steps
-    by_source = _synops(network, spikes, inputs)
+    for connection in direct.connections:
+        source = direct[connection.source]
+        weights = fan_out(connection.operators, source.shape)
+        dense += connections(connection.operators, source.shape) * steps
+        if source.name in sent:
+            synops[source.name] += int(sent[source.name] @ weights)
+        if isinstance(source, Population):
+            acs += int(spikes[source.name] @ weights)
+        elif isinstance(source, Input) and not is_injection(connection.operators):
+            repeats = input_steps(source, steps) if source.encoding == "current" else 1
+            met = int(inputs.active[source.name] @ weights) * repeats
+            acs, macs = (acs + met, macs) if inputs.binary[source.name] else (acs, macs + met)
     return Operations(
         steps=steps,
         spikes=sum(int(s.sum()) for s in spikes.values()) / samples,
         effective_acs=acs / samples,
         effective_macs=macs / samples,
         dense=float(dense),
-        synops=sum(by_source.values()) / samples,
+        synops=sum(synops.values()) / samples,
         neuron_updates=float(network.neurons * steps),
         ann_macs=float(ann_macs),
-        synops_by_source={name: count / samples for name, count in by_source.items()},
+        synops_by_source={name: count / samples for name, count in synops.items()},
     )
-
-
-def _effective(
-    network: Network,
-    connection: Connection,
-    spikes: Mapping[str, Counts],
-    inputs: InputActivity,
-    samples: int,
-    steps: int,
-) -> tuple[int, int]:
-    """Return the (AC, MAC) of one connection over all samples."""
-    source = network[connection.source]
-    if isinstance(source, Input) and is_injection(connection.operators):
-        return 0, 0
-    weights = fan_out(connection.operators, source.shape)
-    if isinstance(source, Population):
-        return int(spikes[source.name] @ weights), 0
-    if isinstance(source, Relay):
-        return 0, int(weights.sum()) * steps * samples
-    assert isinstance(source, Input)
-    repeats = input_steps(source, steps) if source.encoding == "current" else 1
-    count = int(inputs.active[source.name] @ weights) * repeats
-    return (count, 0) if inputs.binary[source.name] else (0, count)
-
-
-def _synops(
-    network: Network, spikes: Mapping[str, Counts], inputs: InputActivity
-) -> dict[str, int]:
-    """Return the synaptic operations of each source of spikes over all samples."""
-    direct = inline_relays(network, everything=True)
-    events = {n.name: inputs.active[n.name] for n in direct.inputs if n.encoding == "events"}
-    sent = {**events, **{p.name: spikes[p.name] for p in direct.populations}}
-    return {
-        name: sum(
-            int(count @ fan_out(c.operators, direct[name].shape)) for c in direct.outgoing(name)
-        )
-        for name, count in sent.items()
-    }

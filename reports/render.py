@@ -46,16 +46,19 @@ OPERATIONS = (
     (
         "effective_acs",
         "Effective ACs",
-        "spikes times the non-zero weights that they meet (NeuroBench)",
+        "spikes, and inputs of 0 and ±1, times the non-zero weights that they meet (NeuroBench)",
     ),
     (
         "effective_macs",
         "Effective MACs",
-        "values that are no spikes, such as an analog input, times non-zero weights, in every "
-        "step (NeuroBench)",
+        "other inputs times the non-zero weights that they meet, in every step (NeuroBench)",
     ),
     ("dense", "Dense operations", "all connections, zero weights too, in every step (NeuroBench)"),
-    ("synops", "Synaptic operations", "spikes times the neurons that they reach"),
+    (
+        "synops",
+        "Synaptic operations",
+        "spikes and events times the non-zero weights that they meet",
+    ),
     ("neuron_updates", "Neuron updates", "neurons times simulated steps"),
     ("spikes", "Spikes", "of all populations"),
 )

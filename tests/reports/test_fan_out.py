@@ -11,6 +11,7 @@ from snnconvert.convert.linear import (
     Chain,
     Convolution,
     Dense,
+    FloatArray,
     LinearOperator,
     Reshape,
     Scale,
@@ -68,6 +69,27 @@ def test_large_products_are_counted_in_blocks(
     conv = Convolution((2, 5, 5), np.ones((3, 2, 3, 3)), (1, 1), ((1, 1), (1, 1)), (1, 1))
     monkeypatch.setattr(module, "BLOCK_ENTRIES", entries)
     assert fan_out((pool, conv), (2, 5, 5)).tolist() == brute_force((pool, conv), (2, 5, 5))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("pointwise_first", [True, False])
+def test_separable_convolutions_are_one(
+    groups: int, pointwise_first: bool, rng: np.random.Generator
+) -> None:
+    def weights(*shape: int) -> FloatArray:
+        return rng.integers(-1, 2, shape).astype(float)
+
+    def pointwise(shape: Shape, outputs: int) -> Convolution:
+        weight = weights(outputs, shape[0] // groups, 1, 1)
+        return Convolution(shape, weight, (1, 1), ((0, 0), (0, 0)), (1, 1), groups)
+
+    kernel = weights(8, 4 // groups, 3, 2)
+    wide = Convolution((4, 5, 6), kernel, (2, 1), ((1, 1), (0, 1)), (1, 2), groups)
+    chain: Chain = (wide, pointwise(wide.output_shape, 12))
+    if pointwise_first:
+        chain = (pointwise((4, 5, 6), 4), wide)
+    assert fan_out(chain, (4, 5, 6)).tolist() == brute_force(chain, (4, 5, 6))
+    assert fan_out(chain, (4, 5, 6)).sum() > 0
 
 
 def test_weights_that_cancel_are_none() -> None:
