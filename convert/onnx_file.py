@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,10 +12,10 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
     DecodeError,
     EncodeError,
 )
-from onnx import ModelProto
+from onnx import FunctionProto, GraphProto, ModelProto
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_tensors import all_tensors, embed_external_data
+from snnconvert.convert.onnx_tensors import all_tensors, embed_external_data, subgraphs
 
 OLDEST_OPSET = 7
 MAX_FILE_BYTES = 2**31 - 1
@@ -83,11 +84,8 @@ def _read(path: Path) -> bytes:
                 f"{MAX_FILE_BYTES:,}"
             )
         return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        if isinstance(error, ModelFileError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ModelFileError(f"cannot read {str(path)!r}: {reason}") from error
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
 
 
 def serialise(model: ModelProto) -> bytes:
@@ -119,8 +117,43 @@ def _parse(content: bytes, path: Path | None) -> ModelProto:
     return model
 
 
+def _check_text(model: ModelProto, where: str) -> None:
+    """Refuse names that are not UTF-8: protobuf hands them over as bytes, or raises here."""
+    try:
+        strange = next((name for name in _names(model) if not isinstance(name, str)), None)
+    except UnicodeDecodeError as error:
+        strange = error.object
+    if strange is not None:
+        raise ModelFileError(f"the model holds a name that is not text: {strange!r}", where=where)
+
+
+def _names(model: ModelProto) -> Iterator[str | bytes]:
+    yield from (entry.domain for entry in model.opset_import)
+    for tensor in all_tensors(model):
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+    graphs: list[GraphProto | FunctionProto] = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        yield graph.name
+        if isinstance(graph, GraphProto):
+            for info in (*graph.input, *graph.output, *graph.value_info):
+                yield info.name
+                yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+        else:
+            yield from (graph.domain, graph.overload, *graph.input, *graph.output)
+        for node in graph.node:
+            yield from (node.name, node.op_type, node.domain, node.overload)
+            yield from (*node.input, *node.output)
+            for attribute in node.attribute:
+                yield from (attribute.name, attribute.ref_attr_name)
+                graphs += subgraphs(attribute)
+
+
 def _check_header(model: ModelProto, path: Path | None) -> None:
     where = "" if path is None else str(path)
+    _check_text(model, where)
     if model.ir_version > onnx.IR_VERSION:
         raise ModelFileError(
             f"the model's IR version {model.ir_version} is newer than {onnx.IR_VERSION}, the "

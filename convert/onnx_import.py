@@ -111,8 +111,6 @@ def check_onnx(
             raise
         where = f"{error.where}, in {path}" if error.where else path
         raise ModelFileError(error.message, where=where, why=error.why, hint=error.hint) from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{label(path)} holds names that are not text: {error}") from error
 
 
 def _import_file(

@@ -68,6 +68,7 @@ def read_structure(
 
     chosen_outputs = _chosen(outputs, own_outputs, {*producers, *own_inputs}, "output")
     chosen_inputs = _chosen(inputs, own_inputs, {*producers, *own_inputs}, "input")
+    nodes = _onnx_nodes(model, {*own_inputs, *chosen_inputs})
     needed, read = _reachable(reads, producers, chosen_outputs, set(chosen_inputs))
     left = [name for name in own_inputs if name in read and name not in chosen_inputs]
     if left:
@@ -79,7 +80,6 @@ def read_structure(
     used_inputs = tuple(name for name in chosen_inputs if name in read)
     if not used_inputs:
         raise ModelFileError("no output of the model depends on an input")
-    nodes = _onnx_nodes(model, used_inputs)
     whole = len(needed) == len(nodes) and used_inputs == own_inputs
     return Structure(
         tuple(nodes[i] for i in order if i in needed),
@@ -206,7 +206,7 @@ def _reachable(
     return needed, seen
 
 
-def _onnx_nodes(model: ModelProto, inputs: tuple[str, ...]) -> list[OnnxNode]:
+def _onnx_nodes(model: ModelProto, inputs: Iterable[str]) -> list[OnnxNode]:
     """Wrap all nodes of the file under unique names, each checked against its definition."""
     protos = model.graph.node
     versions = opsets(model)
@@ -269,6 +269,9 @@ def _check_definition(node: OnnxNode) -> None:
     if not schema.min_input <= given <= schema.max_input:
         allowed = f"{schema.min_input} to {schema.max_input}"
         raise node.invalid(f"it has {given} inputs, {node.op_type} takes {allowed}")
+    for formal, name in zip(schema.inputs, node.inputs, strict=False):
+        if not name and formal.option == onnx.defs.OpSchema.FormalParameterOption.Single:
+            raise node.invalid(f"input {formal.name!r} is missing")
     if not schema.min_output <= len(node.outputs) <= schema.max_output or not node.outputs[0]:
         raise node.invalid(f"its outputs {list(node.outputs)} do not fit {node.op_type}")
     _check_attributes(node, schema)
