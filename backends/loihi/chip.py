@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,7 +172,10 @@ def build(network: Any, ensembles: Mapping[str, Any], *, seed: int) -> Chip:
         Core(layer_of[id(block)], block, np.array(model.block_comp_map[block].list, np.int64))
         for block in model.blocks
     )
-    return Chip(network, dict(ensembles), simulator, cores)
+    chip = Chip(network, dict(ensembles), simulator, cores)
+    # nengo-loihi warns of simulators that are deleted while they are open
+    weakref.finalize(chip, simulator.close)
+    return chip
 
 
 def _blocks(built: Any) -> list[Any]:
@@ -211,5 +215,5 @@ def _translated(ensembles: Mapping[str, Any]) -> Iterator[None]:
 
 def _named_layer(message: str, ensembles: Mapping[str, Any]) -> str | None:
     """Return the layer whose ensemble a message of nengo-loihi names."""
-    named = [name for name, ensemble in ensembles.items() if f'"{ensemble.label}"' in message]
+    named = [name for name, ensemble in ensembles.items() if str(ensemble) in message]
     return max(named, key=len, default=None)

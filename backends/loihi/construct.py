@@ -15,6 +15,7 @@ from snnconvert.backends.loihi.planner import Plan, plan
 from snnconvert.backends.loihi.scales import (
     BIAS_MAX,
     LOSSLESS_EXPONENT,
+    SMALLEST_EXPONENT,
     THRESHOLD_MAX,
     VOLTAGE_MAX,
     WEIGHT_MAX,
@@ -29,6 +30,9 @@ from snnconvert.convert.linear import FloatArray
 SATURATING = 2.0
 """Currents in thresholds beyond which a neuron without synapses cannot change its spikes."""
 SMALLEST_CURRENT = 1e-3
+READOUT_ROOM = 8
+"""More than the largest output of the networks measured in docs/loihi.md; where it is too little,
+the run notices and the readouts are built again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,20 @@ def _attempt(blueprint: Blueprint, tilings: Plan, seed: int) -> Construction:
     for layer in integers.layers:
         assert layer.lowest.min() >= -VOLTAGE_MAX, f"{layer.name}: below what the chip holds"
     return Construction(blueprint, tilings, scales, chip, integers)
+
+
+def readout_exponent(steps: int) -> int:
+    """Return the largest weight exponent that leaves the readouts room for this many steps.
+
+    ``READOUT_ROOM`` of a readout's largest weights may arrive in every step.
+    """
+    exponent = LOSSLESS_EXPONENT
+    while exponent > SMALLEST_EXPONENT:
+        largest = WEIGHT_MAX * math.ldexp(1.0, WEIGHT_SHIFT + exponent)
+        if THRESHOLD_MAX / largest >= READOUT_ROOM * steps:
+            break
+        exponent -= 1
+    return exponent
 
 
 def _largest_weight(blueprint: Blueprint, layer: Layer) -> float:

@@ -19,7 +19,7 @@ from snnconvert.backends.base import (
 )
 from snnconvert.backends.loihi.blueprint import Blueprint, Layer, host_currents
 from snnconvert.backends.loihi.chip import Chip
-from snnconvert.backends.loihi.construct import construct
+from snnconvert.backends.loihi.construct import construct, readout_exponent
 from snnconvert.backends.loihi.emulator import Emulator
 from snnconvert.backends.loihi.engine import Engine, EngineResult
 from snnconvert.backends.loihi.executable import executable_network
@@ -73,7 +73,7 @@ class LoihiEmitted:
 
     def __init__(self, blueprint: Blueprint, options: Options) -> None:
         self.options = options
-        self._readout_exponent = -1
+        self._readout_exponent = readout_exponent(options.timesteps + blueprint.latency)
         self._construct(blueprint)
 
     def _construct(self, blueprint: Blueprint) -> None:
@@ -130,19 +130,22 @@ class LoihiEmitted:
         while True:
             bias, clipped = self._biases(rows)
             if self.options.engine == "emulator":
-                return self._emulator.run(bias, count, steps), clipped
-            result = self._engine.run(bias, count, steps, record=recorded)
+                result = self._emulator.run(bias, count, steps)
+            else:
+                result = self._engine.run(bias, count, steps, record=recorded)
             if not self._saturated(result) or self._readout_exponent == SMALLEST_EXPONENT:
                 return result, clipped
             self._readout_exponent -= 1
             self._construct(self.blueprint)
 
     def _saturated(self, result: EngineResult) -> bool:
-        return any(
-            result.tallies[x.name][1:].any() or result.counts[x.name].any()
-            for x in self.blueprint.layers
-            if x.kind == "readout"
-        )
+        """Tell whether a readout's membrane was clipped, or fired."""
+        for name, voltage in result.voltages.items():
+            layer = self.integers[name]
+            clipped = (voltage >= layer.highest) | (voltage <= layer.lowest)
+            if clipped.any() or result.counts[name].any():
+                return True
+        return False
 
     def _biases(self, rows: dict[str, npt.NDArray[Any]]) -> tuple[dict[str, Ints], int]:
         """Return the bias registers for each sample, and how many currents did not fit."""

@@ -128,7 +128,7 @@ class Engine:
         readouts: Sequence[str],
         threads: int | None = None,
     ) -> None:
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or _processors()
         orders = {name: channels_last(shape) for name, shape in shapes.items()}
         self.layers = tuple(
             _Layer(
@@ -241,3 +241,9 @@ def _in_threads(
         return [work(chunk) for chunk in chunks]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, chunks))
+
+
+def _processors() -> int:
+    """Return the processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
