@@ -167,7 +167,8 @@ class _Arriving:
             self.fits_single, self.fits_double = reached >= spike_grid, reached >= self.grid
         else:
             spiking = [i for i, analog in enumerate(self.analog) if not analog]
-            self.fits_single = self._fit(spiking, self.spike_grid)
+            whole = network.weight_bits is None or self.spike_grid <= 1  # integers stay integers
+            self.fits_single = whole and self._fit(spiking, self.spike_grid)
             self.fits_double = self._fit(range(len(incoming)), self.grid)
 
     def _fit(self, connections: Iterable[int], grid: float) -> bool:
