@@ -211,6 +211,12 @@ class Network:
         if len(position) != len(self.nodes):
             raise ValueError(f"network {self.name!r}: node names are not unique")
         for connection in self.connections:
+            unknown = {connection.source, connection.target} - position.keys()
+            if unknown:
+                raise ValueError(
+                    f"network {self.name!r}: connection {connection.source} -> "
+                    f"{connection.target} names {unknown.pop()!r}, which is no node"
+                )
             if position[connection.source] >= position[connection.target]:
                 raise ValueError(
                     f"network {self.name!r}: connection {connection.source} -> "
