@@ -23,6 +23,9 @@ PLOT_HEIGHT = HEIGHT - TOP - BOTTOM + 4
 LOG_FROM = 16
 """Runs of at least so many timesteps get a logarithmic time axis."""
 
+ENLARGED = 0.6
+"""A close-up that covers more of the whole chart's height than this shows no more than it."""
+
 HOVER_POINTS = 40
 PAGE_POINTS = 5000
 """Dots of all scatter charts together: more would make the page heavy and show no more."""
@@ -37,9 +40,7 @@ Bounds = tuple[float, float]
 def accuracy_chart(evaluation: Evaluation) -> Markup:
     """Return accuracy (without labels: agreement) against timesteps, over its whole range."""
     curve = _Curve(evaluation)
-    low = min([*curve.values, *(bounds[0] for bounds in curve.bands)])
-    low = max(0.0, int(10 * low) / 10)
-    return curve.draw("Accuracy against timesteps", (low, 1.0), curve.steps[0], "whole")
+    return curve.draw("Accuracy against timesteps", (curve.lowest, 1.0), curve.steps[0], "whole")
 
 
 def close_up_chart(evaluation: Evaluation) -> Markup | None:
@@ -49,7 +50,7 @@ def close_up_chart(evaluation: Evaluation) -> Markup | None:
     low, high = max(min(wanted) - 0.01, 0.0), min(max(wanted) + 0.01, 1.0)
     if high - low < 0.05:
         low = max(high - 0.05, 0.0)
-    if high - low > 0.5 or len(curve.steps) < 3:
+    if high - low >= ENLARGED * (1.0 - curve.lowest):
         return None
     inside = next((i for i, v in enumerate(curve.values) if v >= low), None)
     if inside is None or inside > len(curve.steps) - 3:
@@ -74,6 +75,8 @@ class _Curve:
         self.ann = evaluation.measurement.ann.accuracy
         self.ann_band = evaluation.measurement.ann.ci95
         self.near = first_near(evaluation)
+        lowest = min([*self.values, *(bounds[0] for bounds in self.bands)])
+        self.lowest = max(0.0, int(10 * lowest) / 10)
 
     def draw(self, title: str, values: Bounds, first: int, name: str) -> Markup:
         x = Axis(
