@@ -93,8 +93,9 @@ def measure(case: Case, folder: Path, limit: int | None) -> bool:
         **case.preprocessing,
     )
     result = snn.evaluate(x, y, num_samples=limit)
+    assert result.accuracy is not None and result.ann_accuracy is not None
     spiking, ann = 100 * result.accuracy, 100 * result.ann_accuracy
-    low, high = (100 * bound for bound in result.final.ci95)
+    low, high = (100 * bound for bound in result.final.ci95 or (0.0, 1.0))
     goal = case.goal if case.within is None else ann - case.within
     reached = goal is None or spiking >= goal
     wanted = "" if goal is None else f"goal {goal:.2f} {'reached' if reached else 'MISSED'}"
