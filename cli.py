@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
 
 ACCURACY_MISSED, INTERRUPTED = 4, 130
+COUNT = click.IntRange(min=1)
 
 HELP = """Usage: snnconvert MODEL [OPTIONS]          convert, evaluate and report
        snnconvert check MODEL [OPTIONS]    say whether and why a model cannot be converted
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        _report_error(UsageError(error.format_message()), as_json)
+        _report_error(UsageError(error.format_message(), hint=_verb_hint(argv[0])), as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was written", err=True)
@@ -82,6 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _program(argv: list[str]) -> str:
     return f"snnconvert {argv[0]}" if argv[0] in VERBS else "snnconvert"
+
+
+def _verb_hint(first: str) -> str:
+    """Return what to say where a mistyped verb was read as a model."""
+    near = did_you_mean(first, list(VERBS))
+    return near if first not in VERBS and near.startswith("did") else ""
 
 
 def _report_error(error: SnnConvertError, as_json: bool) -> None:
@@ -132,6 +139,14 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[f
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a comma-separated list of numbers") from None
+
+
+def _share(_: click.Context, __: click.Parameter, share: float | None) -> float | None:
+    """Check an accuracy."""
+    if share is not None and not 0 <= share <= 1:
+        hint = f"; {share:g} % is {share / 100:g}" if 1 < share <= 100 else ""
+        raise click.BadParameter(f"{share:g} is no share of 1{hint}")
+    return share
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -196,8 +211,8 @@ _MODEL_OPTIONS = _options(
 
 _RUN_OPTIONS = _options(
     click.option("--eval", "evaluation", metavar="E.npz", help="Rows x and labels y to evaluate."),
-    click.option("--num-samples", type=int, metavar="N", help="Evaluate the first N rows."),
-    click.option("--batch-size", type=int, metavar="N", help="Samples simulated at once."),
+    click.option("--num-samples", type=COUNT, metavar="N", help="Evaluate the first N rows."),
+    click.option("--batch-size", type=COUNT, metavar="N", help="Samples simulated at once."),
     click.option(
         "--input",
         "input_kind",
@@ -207,7 +222,13 @@ _RUN_OPTIONS = _options(
     ),
     click.option("--output", metavar="DIR", help="Folder for the report."),
     click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
-    click.option("--min-accuracy", type=float, metavar="A", help="Exit 4 below this accuracy."),
+    click.option(
+        "--min-accuracy",
+        type=float,
+        metavar="A",
+        callback=_share,
+        help="Exit 4 below this accuracy, in [0, 1].",
+    ),
 )
 
 
@@ -233,9 +254,11 @@ _RUN_OPTIONS = _options(
 @click.option(
     "--std", metavar="A,B,C", callback=_numbers, help="  divided by the standard deviation."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of synthetic samples.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of synthetic samples."
+)
 @_RUN_OPTIONS
-@click.option("--config", metavar="FILE", help="TOML file of options (long names).")
+@click.option("--config", metavar="FILE", help="TOML file of options (long names; no json).")
 @click.option("--strict", is_flag=True, help="Refuse what is otherwise a warning.")
 @click.pass_context
 def convert(context: click.Context, /, **options: Any) -> int:
@@ -395,16 +418,21 @@ VERBS: dict[str, click.Command] = {"check": check, "run": run, "targets": target
 
 
 def _model_path(model: str) -> Path:
-    path = Path(model)
-    if path.exists():
-        return path
     from snnconvert.models import shipped_model_path, shipped_models
 
+    path = Path(model)
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+    except OSError as error:
+        raise UsageError(f"cannot read {model}", why=str(error)) from error
     shipped = shipped_model_path(model)
     if shipped is not None:
         return shipped
+    if path.is_dir():
+        raise UsageError(f"{model} is a folder, not a model")
     known = [*shipped_models(), *VERBS]
-    raise UsageError(f"no such file or shipped model: {model}", hint=did_you_mean(model, known))
+    raise UsageError(f"no such file or shipped model: {model}", hint=did_you_mean(path.stem, known))
 
 
 def _method(options: dict[str, Any]) -> str:
@@ -415,7 +443,10 @@ def _method(options: dict[str, Any]) -> str:
 
 
 def _schedule(text: str) -> str | int:
-    return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -434,16 +465,39 @@ def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, A
     parameters: dict[str, click.Parameter] = {}
     for parameter in context.command.params:
         for spelling in parameter.opts:
-            parameters[spelling.lstrip("-")] = parameter
+            if parameter.name not in ("config", "model", "as_json"):
+                parameters[spelling.lstrip("-")] = parameter
     for key, value in stored.items():
-        if key not in parameters or key in ("config", "model"):
+        if key not in parameters:
             hint = did_you_mean(key, list(parameters))
             raise UsageError(f"{path}: unknown option {key!r}", hint=hint)
         chosen = parameters[key]
         name = str(chosen.name)
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, list) else value
-        options[name] = chosen.process_value(context, [text] if chosen.multiple else text)
+        if source is None or source.name != "COMMANDLINE":
+            options[name] = _configured(context, chosen, value, f"{path}: {key}")
     return options
+
+
+def _configured(context: click.Context, option: click.Parameter, value: Any, where: str) -> Any:
+    """Return a value of the TOML file as the command line would have read it."""
+    if isinstance(value, dict):
+        raise UsageError(f"{where} is a table, not an option")
+    is_flag = bool(getattr(option, "is_flag", False))
+    if is_flag != isinstance(value, bool):
+        raise UsageError(f"{where} {'must' if is_flag else 'cannot'} be true or false")
+    try:
+        return option.process_value(context, value if is_flag else _spelled(option, value))
+    except click.ClickException as error:
+        raise UsageError(f"{where}: {error.message}") from error
+
+
+def _spelled(option: click.Parameter, value: Any) -> Any:
+    """Return a TOML value as text, a list as its parts between commas."""
+    if not isinstance(value, list):
+        texts = [str(value)]
+    elif option.multiple and all(isinstance(part, str) for part in value):
+        texts = value
+    else:
+        texts = [",".join(map(str, value))]
+    return texts if option.multiple else texts[0]

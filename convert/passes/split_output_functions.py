@@ -7,26 +7,40 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snnconvert.convert.graph import Affine, Graph, OutputFunction
+from snnconvert.convert.graph import Affine, Graph, Node, OutputFunction
+from snnconvert.convert.linear import Reshape
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 
 
 def split_output_functions(graph: Graph) -> Graph:
-    """Return the graph with outputs in front of their trailing functions."""
+    """Return the graph with outputs in front of their trailing functions.
+
+    A reshape behind the last of them goes too: the order of the values stays.
+    """
     outputs, functions = [], []
     already = graph.output_functions or ((),) * len(graph.outputs)
     for name, later in zip(graph.outputs, already, strict=True):
-        taken: list[OutputFunction] = []
-        node = graph[name]
-        while True:
-            if isinstance(node.op, OutputFunction):
-                taken.insert(0, node.op)
-            elif not (
-                isinstance(node.op, Affine) and not node.op.operators and node.op.bias is None
-            ):
-                break
-            node = graph[node.inputs[0]]
-        outputs.append(node.name if taken else name)
+        front, taken = _split(graph, name)
+        outputs.append(front)
         functions.append((*taken, *later))
     split = replace(graph, outputs=tuple(outputs), output_functions=tuple(functions))
     return drop_dead_nodes(split)
+
+
+def _split(graph: Graph, output: str) -> tuple[str, tuple[OutputFunction, ...]]:
+    """Return the value in front of an output's functions, and the functions."""
+    front, taken = output, list[OutputFunction]()
+    node = graph[output]
+    while True:
+        if isinstance(node.op, OutputFunction):
+            taken.insert(0, node.op)
+            front = node.inputs[0]
+        elif not _keeps_values(node, reshaped=not taken):
+            return front, tuple(taken)
+        node = graph[node.inputs[0]]
+
+
+def _keeps_values(node: Node, *, reshaped: bool) -> bool:
+    if not isinstance(node.op, Affine) or node.op.bias is not None:
+        return False
+    return all(reshaped and isinstance(operator, Reshape) for operator in node.op.operators)

@@ -1,10 +1,11 @@
 """Softmax and its like leave the end of the graph, and only its end."""
 
+import numpy as np
 import pytest
-from graphs import Sketch, assert_same_function, assert_sound
+from graphs import Sketch, assert_same_function, assert_sound, results, samples_for
 
 from snnconvert.convert.graph import Graph, OutputFunction
-from snnconvert.convert.linear import Scale
+from snnconvert.convert.linear import Reshape, Scale
 from snnconvert.convert.passes.split_output_functions import split_output_functions
 
 
@@ -44,7 +45,33 @@ def test_identities_around_them_are_no_hindrance() -> None:
     value = sketch.affine(sketch.function(value, "ArgMax"), name="behind")
     after = split(sketch.graph(value))
     assert kinds(after) == [("Softmax", "ArgMax")]
-    assert after.outputs == ("logits",)
+    assert after.outputs == ("before",)
+
+
+def test_a_reshape_behind_the_last_one_goes_too() -> None:
+    sketch = Sketch()
+    logits = sketch.affine(sketch.dense(sketch.input((4,))), Reshape((3,), (3, 1)), name="logits")
+    squeezed = sketch.affine(sketch.function(logits), Reshape((3, 1), (3,)))
+    graph = sketch.graph(squeezed)
+    after = split_output_functions(graph)
+    assert (after.outputs, kinds(after)) == (("logits",), [("Softmax",)])
+    samples = samples_for(graph)
+    np.testing.assert_array_equal(results(after, samples)[0][..., 0], results(graph, samples)[0])
+
+
+def test_a_reshape_between_two_stays_in_the_way() -> None:
+    sketch = Sketch()
+    softmax = sketch.function(sketch.dense(sketch.input((4,)), 6), name="softmax")
+    pairs = sketch.affine(softmax, Reshape((6,), (2, 3)), name="pairs")
+    after = split(sketch.graph(sketch.function(pairs, "ArgMax")))
+    assert (after.outputs, kinds(after)) == (("pairs",), [("ArgMax",)])
+    assert isinstance(after["softmax"].op, OutputFunction)
+
+
+def test_a_reshaped_output_without_functions_stays() -> None:
+    sketch = Sketch()
+    flat = sketch.affine(sketch.relu(sketch.input((2, 3))), Reshape((2, 3), (6,)), name="flat")
+    assert split(sketch.graph(flat)).outputs == ("flat",)
 
 
 def test_without_a_function_the_output_stays() -> None:

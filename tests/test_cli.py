@@ -1,0 +1,947 @@
+"""The command line: what it prints, what it writes, and the exit status of everything."""
+
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx_models import make_model
+
+import snnconvert
+from snnconvert.backends.base import backend_names
+from snnconvert.cli import main
+from snnconvert.convert import errors
+from snnconvert.convert.output_folder import MARKER
+from snnconvert.convert.spiking_model import SpikingModel, load
+
+GEMM: dict[str, npt.NDArray[np.float32]] = {
+    "w1": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32) / 2,
+    "b1": np.full(8, 0.1, np.float32),
+    "w2": np.random.default_rng(1).standard_normal((8, 3)).astype(np.float32) / 2,
+}
+NODES = (
+    helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], name="fc1"),
+    helper.make_node("Relu", ["h"], ["r"], name="relu1"),
+    helper.make_node("Gemm", ["r", "w2"], ["y"], name="fc2"),
+)
+LSTM = {"a": np.zeros((1, 12, 8), np.float32), "b": np.zeros((1, 12, 3), np.float32)}
+UNSUPPORTED = (
+    NODES[0],
+    helper.make_node("LSTM", ["h", "a", "b"], ["l"], name="lstm", hidden_size=3),
+    helper.make_node("Sin", ["l"], ["y"], name="sine"),
+)
+
+
+def save(path: Path, nodes: Any = NODES, shape: Any = ("N", 4), **arrays: Any) -> None:
+    onnx.save(make_model(nodes, {"x": shape}, constants=GEMM | arrays), str(path))
+
+
+def outside(path: Path) -> None:
+    """A model whose weights are said to lie in a file elsewhere."""
+    model = make_model(NODES, {"x": ("N", 4)}, constants=GEMM)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../secret.bin"
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small models and rows, good and bad."""
+    folder = tmp_path_factory.mktemp("material")
+    save(folder / "net.onnx")
+    save(folder / "dynamic.onnx", shape=("N", "M"))
+    save(folder / "nan.onnx", w1=np.full((4, 8), np.nan, np.float32))
+    save(folder / "inf.onnx", b1=np.full(8, np.inf, np.float32))
+    save(folder / "unsupported.onnx", UNSUPPORTED, **LSTM)
+    outside(folder / "outside.onnx")
+    (folder / "text.onnx").write_text("this is a letter, not a network")
+    (folder / "truncated.onnx").write_bytes((folder / "net.onnx").read_bytes()[:150])
+    (folder / "empty.onnx").touch()
+    x = np.random.default_rng(2).random((60, 4), dtype=np.float32)
+    hidden = np.maximum(x @ GEMM["w1"] + GEMM["b1"], 0)
+    y = (hidden @ GEMM["w2"]).argmax(axis=1)
+    np.savez(folder / "train.npz", x=x[:40])
+    np.savez(folder / "test.npz", x=x[40:], y=y[40:])
+    np.savez(folder / "wrong.npz", x=x[40:], y=(y[40:] + 1) % 3)
+    np.savez(folder / "unlabelled.npz", x=x[40:])
+    np.savez(folder / "rows0.npz", x=x[:0])
+    np.savez(folder / "shape.npz", x=x[:, :3])
+    np.savez(folder / "dtype.npz", x=x.astype(str))
+    np.savez(folder / "nan.npz", x=np.where(x == x[3, 1], np.nan, x))
+    np.savez(folder / "label3.npz", x=x[:3], y=[0, 3, 1])
+    np.savez(folder / "negative.npz", x=x[:3], y=[0, -1, 1])
+    np.savez(folder / "short.npz", x=x[:3], y=[0, 1])
+    np.savez(folder / "halves.npz", x=x[:3], y=[0.5, 1, 2])
+    return folder
+
+
+@dataclass
+class Result:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def run(
+    material: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Run the command line in a folder of its own, with the material beside it."""
+    monkeypatch.chdir(tmp_path)
+    for file in material.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+
+    def command(*arguments: str) -> Result:
+        capsys.readouterr()
+        status = main(arguments)
+        out, err = capsys.readouterr()
+        return Result(status, out, err)
+
+    return command
+
+
+DATA = ("--calibration", "train.npz", "--eval", "test.npz")
+CONVERT = ("net.onnx", *DATA, "-T", "8")
+
+
+def folders(path: Path) -> list[str]:
+    """What was made beside the material, hidden or not."""
+    return sorted(entry.name for entry in path.iterdir() if not entry.is_symlink())
+
+
+def refused(result: Result, status: int, *lines: str) -> None:
+    """Check the status, that stderr has these lines first, and that nothing else was printed."""
+    assert result.err.splitlines()[: len(lines)] == list(lines)
+    assert (result.status, result.out) == (status, "")
+    assert "Traceback" not in result.err
+
+
+# Converting
+
+
+def test_a_conversion_writes_a_folder_and_prints_a_table(run: Command, tmp_path: Path) -> None:
+    result = run(*CONVERT, "--target", "reference")
+    assert result.status == 0
+    assert folders(tmp_path) == ["net-reference"]
+    out = tmp_path / "net-reference"
+    made = {"network.snn", "report.html", "report.json", "accuracy.csv"}
+    assert {p.name for p in out.iterdir()} == made | {MARKER}
+    table = dict(line.split("  ", 1) for line in result.out.splitlines() if "  " in line)
+    assert table["target"].strip().startswith("reference")
+    assert table["samples"].strip() == "20"
+    assert table["ANN accuracy"].strip() == "100.00 %"
+    assert any(label.startswith("accuracy at T = 8") for label in table)
+    assert result.out.splitlines()[-1] == "report: net-reference/report.html"
+    assert "Traceback" not in result.err
+    stored = load(out / "network.snn")
+    assert (stored.target, stored.timesteps, stored.readout) == ("reference", 8, "membrane")
+
+
+def test_options_reach_the_network(run: Command, tmp_path: Path) -> None:
+    options = ["--method", "max", "--per-layer", "--reset", "zero", "--readout", "count"]
+    options += ["--weight-bits", "6", "--scale", "0.5", "--mean", "0.1", "--std", "2"]
+    options += ["--output", "out", "--schedule", "full", "--outputs", "r", "--num-samples", "7"]
+    result = run("net.onnx", "--calibration", "train.npz", "--eval", "unlabelled.npz", *options)
+    assert result.status == 0, result.err
+    stored = load(tmp_path / "out" / "network.snn")
+    assert stored.calibration["method"] == "max"
+    assert (stored.readout, stored.schedule, stored.timesteps) == ("count", "full", 64)
+    assert (stored.network.reset, stored.network.weight_bits) == ("zero", 6)
+    assert stored.preprocessing.to_json() == {"scale": 0.5, "mean": [0.1], "std": [2.0]}
+    assert [r.name for r in stored.network.readouts] == ["r"]
+    assert all(p.threshold.size == 1 for p in stored.network.populations)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["samples"] == 7
+
+
+def test_json_is_the_report(run: Command, tmp_path: Path) -> None:
+    result = run(*CONVERT, "--target", "reference", "--json")
+    assert result.status == 0
+    report = json.loads((tmp_path / "net-reference" / "report.json").read_text())
+    assert set(result.json) == set(report)
+    assert result.json["accuracy"] == report["accuracy"]
+
+
+def test_files_beside_the_model_are_found(run: Command, tmp_path: Path) -> None:
+    shutil.copy("train.npz", "net.calibration.npz")
+    shutil.copy("test.npz", "net.eval.npz")
+    shutil.copy("net.onnx", "copy.onnx")
+    Path("net.onnx").unlink()
+    Path("copy.onnx").rename("net.onnx")
+    result = run("net.onnx", "-T", "4", "--target", "reference", "--json")
+    assert result.status == 0, result.err
+    assert result.json["calibration"]["data"] == "net.calibration.npz"
+    assert result.json["samples"] == 20
+
+
+def test_without_evaluation_rows_some_calibration_rows_are_kept_out(run: Command) -> None:
+    result = run("net.onnx", "--calibration", "train.npz", "-T", "4", "--json")
+    assert result.status == 0
+    assert (result.json["samples"], result.json["calibration"]["rows"]) == (8, 32)
+    assert "no evaluation rows: evaluated on 8 of 40 calibration rows" in result.err
+    assert result.json["ann"]["accuracy"] is None
+
+
+def test_without_any_rows_a_loud_warning(run: Command) -> None:
+    result = run("net.onnx", "-T", "4", "--json")
+    assert result.status == 0
+    assert "warning: no calibration data: thresholds come from seeded random samples" in result.err
+    assert any("no calibration data" in warning for warning in result.json["warnings"])
+
+
+def test_strict_refuses_what_is_else_a_warning(run: Command, tmp_path: Path) -> None:
+    result = run("net.onnx", "--strict")
+    assert result.status == 2
+    assert result.err.startswith("error: no calibration data: thresholds come from seeded random")
+    assert "hint:  give --calibration, or leave out --strict" in result.err
+    assert not folders(tmp_path)
+
+
+def test_a_shipped_model_is_found_by_its_name(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snnconvert.models._FOLDER", tmp_path)
+    Path("fashion").mkdir()
+    save(tmp_path / "fashion.onnx")
+    result = run("check", "fashion")
+    assert (result.status, result.out) == (
+        0,
+        "fashion.onnx can be converted for target 'cpu'\n",
+    )
+
+
+# Bad input: usage
+
+
+def test_no_arguments_print_the_help_and_fail(run: Command) -> None:
+    result = run()
+    assert result.status == 2
+    assert result.out.startswith("Usage: snnconvert MODEL")
+
+
+@pytest.mark.parametrize("verb", [[], ["check"], ["run"], ["targets"]])
+def test_each_verb_has_help(run: Command, verb: list[str]) -> None:
+    result = run(*verb, *([] if verb else ["net.onnx"]), "--help")
+    assert result.status == 0
+    assert "Usage: " + " ".join(["snnconvert", *verb]) in result.out
+
+
+def test_version(run: Command) -> None:
+    assert run("--version").out == f"snnconvert {snnconvert.__version__}\n"
+
+
+USAGE: dict[str, tuple[list[str], list[str]]] = {
+    "T of 0": (["-T", "0"], ["error: timesteps must be at least 1, not 0  [usage]"]),
+    "T below 0": (["-T", "-3"], ["error: timesteps must be at least 1, not -3  [usage]"]),
+    "T that is no number": (
+        ["--timesteps", "many"],
+        ["error: Invalid value for '--timesteps' / '-T': 'many' is not a valid integer.  [usage]"],
+    ),
+    "a percentile of 0": (
+        ["--percentile", "0"],
+        ["error: percentile must be in (0, 100], not 0  [usage]"],
+    ),
+    "a percentile above 100": (
+        ["--percentile", "100.5"],
+        ["error: percentile must be in (0, 100], not 100.5  [usage]"],
+    ),
+    "a percentile that is no number": (
+        ["--percentile", "nan"],
+        ["error: percentile must be in (0, 100], not nan  [usage]"],
+    ),
+    "a percentile that is a share": (
+        ["--percentile", "0.999"],
+        [
+            "error: percentile 0.999 would make nearly every neuron saturate  [usage]",
+            "  hint:  percentiles go up to 100: did you mean 99.9?",
+        ],
+    ),
+    "a percentile for another method": (
+        ["--percentile", "99", "--method", "mse"],
+        [
+            "error: method 'mse' has no option 'percentile'  [usage]",
+            "  hint:  use --method percentile",
+        ],
+    ),
+    "an unknown target": (
+        ["--target", "loihy"],
+        ["error: unknown target 'loihy'  [usage]", "  hint:  did you mean 'loihi'?"],
+    ),
+    "a target like none": (
+        ["--target", "abacus"],
+        [
+            "error: unknown target 'abacus'  [usage]",
+            "  hint:  known: " + ", ".join(backend_names()),
+        ],
+    ),
+    "an unknown method": (
+        ["--method", "percentil"],
+        [
+            "error: unknown calibration method 'percentil'  [usage]",
+            "  hint:  did you mean 'percentile'?",
+        ],
+    ),
+    "an unknown neuron": (
+        ["--neuron", "lif"],
+        ["error: unknown neuron model 'lif'  [usage]", "  hint:  did you mean 'if'?"],
+    ),
+    "an unknown schedule": (
+        ["--schedule", "ful"],
+        ["error: unknown schedule 'ful'  [usage]", "  hint:  did you mean 'full'?"],
+    ),
+    "a schedule below 0": (["--schedule", "-2"], ["error: unknown schedule '-2'  [usage]"]),
+    "a schedule of dashes": (["--schedule", "--5"], ["error: unknown schedule '--5'  [usage]"]),
+    "a schedule in superscript": (["--schedule", "²"], ["error: unknown schedule '²'  [usage]"]),
+    "an unknown reset": (
+        ["--reset", "half"],
+        [
+            "error: Invalid value for '--reset': 'half' is not one of 'subtract', 'zero'.  [usage]",
+        ],
+    ),
+    "too few weight bits": (
+        ["--weight-bits", "1"],
+        ["error: weight bits must be 2 to 16, not 1  [usage]"],
+    ),
+    "means that are no numbers": (
+        ["--mean", "a,b"],
+        [
+            "error: Invalid value for '--mean': 'a,b' is not a comma-separated list of numbers"
+            "  [usage]",
+        ],
+    ),
+    "means for other channels": (
+        ["--mean", "1,2"],
+        [
+            "error: mean has 2 entries, input 'x' has shape (4,)  [usage]",
+            "  hint:  give one mean, or one for each channel",
+        ],
+    ),
+    "a deviation of 0": (
+        ["--std", "0"],
+        ["error: preprocessing: std must not hold a zero: (0.0,)  [usage]"],
+    ),
+    "an infinite scale": (
+        ["--scale", "inf"],
+        ["error: preprocessing: scale must be finite, not inf  [usage]"],
+    ),
+    "a seed below 0": (
+        ["--seed", "-1"],
+        ["error: Invalid value for '--seed': -1 is not in the range x>=0.  [usage]"],
+    ),
+    "no samples": (
+        ["--num-samples", "0"],
+        ["error: Invalid value for '--num-samples': 0 is not in the range x>=1.  [usage]"],
+    ),
+    "batches of none": (
+        ["--batch-size", "0"],
+        ["error: Invalid value for '--batch-size': 0 is not in the range x>=1.  [usage]"],
+    ),
+    "an accuracy in per cent": (
+        ["--min-accuracy", "91"],
+        [
+            "error: Invalid value for '--min-accuracy': 91 is no share of 1; 91 % is 0.91  [usage]",
+        ],
+    ),
+    "an accuracy below 0": (
+        ["--min-accuracy", "-1"],
+        ["error: Invalid value for '--min-accuracy': -1 is no share of 1  [usage]"],
+    ),
+    "a shape that is none": (
+        ["--input-shape", "4,x"],
+        [
+            "error: Invalid value for '--input-shape': '4,x' is not a shape like 3,32,32 or "
+            "image:3,32,32  [usage]",
+        ],
+    ),
+    "two shapes for one input": (
+        ["--input-shape", "x:4", "--input-shape", "x:4"],
+        ["error: Invalid value for '--input-shape': two shapes for input 'x'  [usage]"],
+    ),
+    "a shape for an unknown input": (
+        ["--input-shape", "z:4"],
+        ["error: the model has no input 'z'  [usage]", "  hint:  known: x"],
+    ),
+    "an unknown tensor": (
+        ["--outputs", "logits"],
+        [
+            "error: the model has no tensor 'logits' to take as output  [usage]",
+            "  hint:  known: h, r, x, y",
+        ],
+    ),
+    "an option of another target": (
+        ["--input", "host"],
+        ["error: target 'cpu' has no option 'input'  [usage]"],
+    ),
+    "a missing configuration": (
+        ["--config", "missing.toml"],
+        ["error: cannot read missing.toml  [usage]"],
+    ),
+    "an unknown option": (
+        ["--timestep", "3"],
+        [
+            "error: No such option '--timestep'. Did you mean '--timesteps'?  [usage]",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_wrong_usage(run: Command, tmp_path: Path, case: str) -> None:
+    arguments, lines = USAGE[case]
+    refused(run(*CONVERT, *arguments), 2, *lines)
+    assert not folders(tmp_path)
+
+
+def test_an_error_as_json(run: Command) -> None:
+    result = run(*CONVERT, "--target", "loihy", "--json")
+    assert result.status == 2
+    assert result.json == {
+        "error": {
+            "code": "usage",
+            "message": "unknown target 'loihy'",
+            "where": "",
+            "why": "",
+            "hint": "did you mean 'loihi'?",
+        }
+    }
+    assert result.err.startswith("error: unknown target 'loihy'")
+
+
+def test_a_parsing_error_as_json(run: Command) -> None:
+    result = run("net.onnx", "--nonsense", "--json")
+    assert (result.status, result.json["error"]["code"]) == (2, "usage")
+    assert run("--json").json["error"]["message"] == "Missing argument 'MODEL'."
+
+
+def test_a_mistyped_verb(run: Command) -> None:
+    refused(
+        run("chek", "net.onnx"),
+        2,
+        "error: Got unexpected extra argument (net.onnx)  [usage]",
+        "  hint:  did you mean 'check'?",
+    )
+
+
+# Bad input: the model
+
+
+def test_no_such_file_names_the_nearest_shipped_model(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("shipped").mkdir()
+    for name in ("fashion_cnn", "fashion_resnet"):
+        save(tmp_path / "shipped" / f"{name}.onnx")
+    monkeypatch.setattr("snnconvert.models._FOLDER", tmp_path / "shipped")
+    for given in ("fashon_cnn", "fashion_cn.onnx", "models/fashion-cnn.onnx"):
+        refused(
+            run(given),
+            2,
+            f"error: no such file or shipped model: {given}  [usage]",
+            "  hint:  did you mean 'fashion_cnn'?",
+        )
+    refused(
+        run("mine.onnx"),
+        2,
+        "error: no such file or shipped model: mine.onnx  [usage]",
+        "  hint:  known: check, fashion_cnn, fashion_resnet, run, targets",
+    )
+
+
+def test_a_folder_is_no_model(run: Command) -> None:
+    Path("network").mkdir()
+    refused(run("network"), 2, "error: network is a folder, not a model  [usage]")
+
+
+def test_a_name_that_is_too_long(run: Command) -> None:
+    result = run("x" * 300)
+    assert result.status == 2
+    assert "why:   [Errno 36] File name too long" in result.err
+
+
+MODELS: dict[str, tuple[int, list[str]]] = {
+    "text.onnx": (
+        2,
+        ["error: text.onnx is not an ONNX file, or it is damaged  [invalid-model]"],
+    ),
+    "truncated.onnx": (
+        2,
+        ["error: truncated.onnx is not an ONNX file, or it is damaged  [invalid-model]"],
+    ),
+    "empty.onnx": (2, ["error: empty.onnx is empty  [invalid-model]"]),
+    "outside.onnx": (
+        2,
+        [
+            "error: initialiser 'w1' lies in '../secret.bin', outside of the model's folder"
+            "  [invalid-model]",
+        ],
+    ),
+    "dynamic.onnx": (
+        2,
+        [
+            "error: input 'x' has an open shape: (N, M)  [invalid-model]",
+            "  where: dynamic.onnx",
+            "  why:   the number of neurons must be known before the network runs",
+            "  hint:  state it without the batch, for instance --input-shape 32",
+        ],
+    ),
+    "nan.onnx": (
+        3,
+        [
+            "error: initialiser 'w1' of node 'fc1' holds NaN  [non-finite-weights]",
+            "  where: node 'fc1' (1 of 3), operator Gemm, opset 17",
+        ],
+    ),
+    "inf.onnx": (
+        3,
+        ["error: initialiser 'b1' of node 'fc1' holds infinity  [non-finite-weights]"],
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", [[], ["check"]])
+@pytest.mark.parametrize("name", MODELS)
+def test_models_that_cannot_be_used(
+    run: Command, tmp_path: Path, name: str, verb: list[str]
+) -> None:
+    status, lines = MODELS[name]
+    result = run(*verb, name)
+    if verb and status == 3:
+        result.err, result.out = result.out, ""
+    refused(result, status, *lines)
+    assert not folders(tmp_path)
+
+
+@pytest.mark.parametrize("verb", [[], ["check"]])
+def test_all_unsupported_operators_are_listed(
+    run: Command, tmp_path: Path, verb: list[str]
+) -> None:
+    result = run(*verb, "unsupported.onnx")
+    text = result.out if verb else result.err
+    assert result.status == 3
+    assert [line for line in text.splitlines() if line.startswith("error: ")] == [
+        "error: LSTM cannot be converted to a rate-coded network  [unsupported-operator]",
+        "error: Sin cannot be converted to a rate-coded network  [unsupported-operator]",
+    ]
+    assert text.splitlines()[-1] == "unsupported.onnx cannot be converted: 2 problems"
+    assert not folders(tmp_path)
+
+
+def test_problems_as_json(run: Command) -> None:
+    result = run("unsupported.onnx", "--json")
+    problems = result.json["error"]["problems"]
+    assert [p["node"] for p in problems] == ["lstm", "sine"]
+    assert problems[0] == {
+        "code": "unsupported-operator",
+        "message": "LSTM cannot be converted to a rate-coded network",
+        "node": "lstm",
+        "place": "node 'lstm' (2 of 3), operator LSTM, opset 17",
+        "why": "recurrence needs state across inputs; rates carry one value a window",
+        "hint": problems[0]["hint"],
+    }
+    assert "--outputs h" in problems[0]["hint"]
+
+
+def test_an_open_shape_can_be_given(run: Command) -> None:
+    assert run("check", "dynamic.onnx", "--input-shape", "4").status == 0
+    assert run("check", "dynamic.onnx", "--input-shape", "x:4").status == 0
+    refused(
+        run("check", "net.onnx", "--input-shape", "5"),
+        2,
+        "error: input shape [5] does not fit 'x', which the file gives as (N, 4)  [usage]",
+    )
+
+
+# Bad input: rows
+
+
+CALIBRATION = {
+    "rows0.npz": "calibration data is empty: 0 rows",
+    "shape.npz": "calibration rows have shape (3,), input 'x' needs (4,)",
+    "dtype.npz": "calibration rows for input 'x' have dtype <U32, which is no number",
+    "nan.npz": "calibration rows for input 'x' hold NaN or infinite values (1 of 32 rows of a "
+    "batch; the first is row 3)",
+    "missing.npz": "calibration data: no such file: missing.npz",
+    "text.onnx": "calibration data: text.onnx is no kind of file that is known",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CALIBRATION if name.endswith("npz")])
+def test_calibration_rows_that_cannot_be_used(run: Command, tmp_path: Path, name: str) -> None:
+    result = run("net.onnx", "--calibration", name, "--eval", "test.npz")
+    refused(result, 2, f"error: {CALIBRATION[name]}  [invalid-data]")
+    assert not folders(tmp_path)
+
+
+EVALUATION = {
+    "rows0.npz": "evaluation data is empty: 0 rows",
+    "shape.npz": "evaluation rows have shape (3,), input 'x' needs (4,)",
+    "label3.npz": "evaluation labels are out of range: 3 is not in 0 to 2",
+    "negative.npz": "evaluation labels are out of range: -1 is not in 0 to 2",
+    "short.npz": "evaluation data has 2 labels for 3 rows",
+    "halves.npz": "evaluation labels must be one whole number a row, not float64 of shape (3,)",
+    "missing.npz": "evaluation data: no such file: missing.npz",
+}
+
+
+@pytest.mark.parametrize("name", EVALUATION)
+def test_evaluation_rows_that_cannot_be_used(run: Command, tmp_path: Path, name: str) -> None:
+    result = run("net.onnx", "--calibration", "train.npz", "--eval", name, "-T", "4")
+    refused(result, 2, f"error: {EVALUATION[name]}  [invalid-data]")
+    assert not folders(tmp_path)
+
+
+# Bad input: what is installed, where to write
+
+
+@pytest.mark.parametrize(("target", "package"), [("nengo", "nengo"), ("loihi", "nengo_loihi")])
+def test_a_missing_extra_says_what_to_install(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, package: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == package else find(name, *rest),
+    )
+    result = run(*CONVERT, "--target", target)
+    assert result.status == 2
+    assert result.err.splitlines()[0].endswith("[missing-extra]")
+    assert f"pip install 'snnconvert[{target}]'" in result.err.replace('"', "'")
+    assert not folders(tmp_path)
+    (row,) = [row for row in run("targets", "--json").json if row["name"] == target]
+    assert f"snnconvert[{target}]" in row["state"]
+
+
+def test_foreign_files_are_refused_before_the_work(run: Command, tmp_path: Path) -> None:
+    out = tmp_path / "net-cpu"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    refused(
+        run(*CONVERT),
+        2,
+        "error: net-cpu holds 1 file that snnconvert did not write  [output]",
+        "  where: thesis.tex",
+        "  hint:  choose another --output, or --force to write into it all the same",
+    )
+    assert [p.name for p in out.iterdir()] == ["thesis.tex"]
+
+
+def test_force_writes_beside_foreign_files(run: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    assert run(*CONVERT, "--target", "reference", "--output", "out", "--force").status == 0
+    assert (out / "thesis.tex").read_text() == "years of work"
+    assert (out / "report.html").is_file()
+
+
+def test_a_second_run_needs_no_force(run: Command, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run(*CONVERT, "--target", "reference").status == 0
+    assert folders(tmp_path) == ["net-reference"]
+
+
+def test_a_folder_that_cannot_be_written(run: Command, tmp_path: Path) -> None:
+    Path("file").touch()
+    refused(run(*CONVERT, "--output", "file"), 2, "error: file is a file, not a folder  [output]")
+    result = run(*CONVERT, "--output", "file/inner")
+    refused(result, 2, "error: cannot write file/inner  [output]")
+    assert "hint:  choose another --output" in result.err
+    assert folders(tmp_path) == ["file"]
+
+
+# The configuration file
+
+
+def test_a_configuration_stands_in_for_options(run: Command, tmp_path: Path) -> None:
+    Path("run.toml").write_text(
+        'calibration = "train.npz"\neval = "unlabelled.npz"\ntimesteps = 4\nper-layer = true\n'
+        'mean = [0.5]\nstd = 2\nscale = 0.25\noutputs = ["r", "y"]\nmethod = "percentile"\n'
+        'percentile = 99\ninput-shape = [4]\ntarget = "reference"\nschedule = 2\nforce = false\n'
+    )
+    result = run("net.onnx", "--config", "run.toml", "--output", "out")
+    assert result.status == 0, result.err
+    stored = load(tmp_path / "out" / "network.snn")
+    assert (stored.target, stored.timesteps, stored.schedule) == ("reference", 4, "2")
+    assert stored.preprocessing.to_json() == {"scale": 0.25, "mean": [0.5], "std": [2.0]}
+    assert [r.name for r in stored.network.readouts] == ["r", "y"]
+    assert stored.calibration["method"] == "percentile"
+
+
+def test_the_command_line_goes_before_the_configuration(run: Command, tmp_path: Path) -> None:
+    Path("run.toml").write_text('timesteps = 4\ntarget = "abacus"\noutput = "other"\n')
+    options = ["-T", "6", "--target", "reference", "--output", "out"]
+    result = run("net.onnx", *DATA, "--config", "run.toml", *options)
+    assert result.status == 0, result.err
+    assert folders(tmp_path) == ["out", "run.toml"]
+    assert load(tmp_path / "out" / "network.snn").timesteps == 6
+
+
+def test_a_configured_list_of_shapes(run: Command) -> None:
+    Path("run.toml").write_text('input-shape = ["x:4", "z:5"]\n')
+    refused(
+        run("dynamic.onnx", "--config", "run.toml"),
+        2,
+        "error: the model has no input 'z'  [usage]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("timestep = 4", "run.toml: unknown option 'timestep'"),
+        ('model = "x"', "run.toml: unknown option 'model'"),
+        ("json = true", "run.toml: unknown option 'json'"),
+        ('config = "x"', "run.toml: unknown option 'config'"),
+        ("timesteps = 4.5", "run.toml: timesteps: '4.5' is not a valid integer."),
+        ("timesteps = true", "run.toml: timesteps cannot be true or false"),
+        ('force = "no"', "run.toml: force must be true or false"),
+        ("force = 1", "run.toml: force must be true or false"),
+        ("[scale]\nx = 1", "run.toml: scale is a table, not an option"),
+        ('mean = ["a"]', "run.toml: mean: 'a' is not a comma-separated "
+         "list of numbers"),
+        ("min-accuracy = 91", "run.toml: min-accuracy: 91 is "
+         "no share of 1; 91 % is 0.91"),
+        ("= 3", "run.toml is not valid TOML"),
+        ("\udcff", "run.toml is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_cannot_be_used(run: Command, text: str, line: str) -> None:
+    Path("run.toml").write_bytes(text.encode(errors="surrogateescape"))
+    refused(run("net.onnx", *DATA, "--config", "run.toml"), 2, f"error: {line}  [usage]")
+
+
+def test_an_unknown_key_suggests_the_nearest(run: Command) -> None:
+    Path("run.toml").write_text("timestep = 4")
+    assert "hint:  did you mean 'timesteps'?" in run(*CONVERT, "--config", "run.toml").err
+
+
+# Accuracy goals
+
+
+def test_a_goal_that_is_reached(run: Command) -> None:
+    result = run("net.onnx", *DATA, "-T", "32", "--target", "reference", "--min-accuracy", "0.5")
+    assert result.status == 0
+
+
+def test_a_goal_that_is_missed_writes_the_files_all_the_same(run: Command, tmp_path: Path) -> None:
+    result = run(
+        *("net.onnx", "--calibration", "train.npz", "--eval", "wrong.npz", "-T", "32"),
+        *("--target", "reference", "--min-accuracy", "0.9"),
+    )
+    assert result.status == 4
+    assert result.err.splitlines()[-1].startswith("accuracy goal missed: 0.")
+    assert result.err.splitlines()[-1].endswith(", wanted 0.9")
+    assert (tmp_path / "net-reference" / "report.html").is_file()
+    assert "report: net-reference/report.html" in result.out
+
+
+def test_a_goal_without_labels_is_missed(run: Command) -> None:
+    result = run(
+        *("net.onnx", "--calibration", "train.npz", "--eval", "unlabelled.npz", "-T", "4"),
+        *("--target", "reference", "--min-accuracy", "0.1"),
+    )
+    assert result.status == 4
+    assert result.err.splitlines()[-1] == "accuracy goal missed: unknown, wanted 0.1"
+
+
+# check, run, targets
+
+
+def test_check_says_yes(run: Command) -> None:
+    for target in backend_names():
+        result = run("check", "net.onnx", "--target", target)
+        verdict = f"net.onnx can be converted for target {target!r}\n"
+        assert (result.status, result.out, result.err) == (0, verdict, "")
+
+
+def test_check_as_json(run: Command) -> None:
+    assert run("check", "net.onnx", "--json").json == {
+        "model": "net.onnx",
+        "target": "cpu",
+        "convertible": True,
+        "problems": [],
+    }
+    result = run("check", "unsupported.onnx", "--json", "--target", "nengo")
+    assert (result.status, result.json["convertible"]) == (3, False)
+    assert [p["node"] for p in result.json["problems"]] == ["lstm", "sine"]
+
+
+def test_check_of_a_part(run: Command) -> None:
+    assert run("check", "unsupported.onnx", "--outputs", "h").status == 0
+
+
+@pytest.fixture(scope="session")
+def converted(material: Path) -> Path:
+    """A converted network with 16 timesteps."""
+    file = material / "net.snn"
+    snnconvert.convert_model(
+        material / "net.onnx", material / "train.npz", target="reference", timesteps=16
+    ).save(file)
+    return file
+
+
+def test_run_evaluates_a_converted_network(run: Command, converted: Path, tmp_path: Path) -> None:
+    before = folders(tmp_path)
+    result = run("run", str(converted), "--eval", "test.npz", "--json")
+    assert result.status == 0, result.err
+    assert result.json["target"] == "reference"
+    assert [row["timesteps"] for row in result.json["accuracy"]] == list(range(1, 17))
+    assert folders(tmp_path) == before
+
+
+def test_run_on_another_target_into_a_folder(run: Command, converted: Path, tmp_path: Path) -> None:
+    options = ["--target", "cpu", "-T", "5", "--num-samples", "6", "--output", "out"]
+    result = run("run", str(converted), "--eval", "test.npz", *options)
+    assert result.status == 0, result.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["target"], report["samples"], len(report["accuracy"])) == ("cpu", 6, 5)
+    assert result.out.splitlines()[-1] == "report: out/report.html"
+
+
+def test_run_has_an_accuracy_goal(run: Command, converted: Path) -> None:
+    result = run("run", str(converted), "--eval", "wrong.npz", "--min-accuracy", "0.9")
+    assert result.status == 4
+
+
+def test_run_needs_rows_and_a_network(run: Command, converted: Path) -> None:
+    refused(
+        run("run", str(converted)),
+        2,
+        "error: run needs rows to evaluate  [usage]",
+        "  hint:  give --eval E.npz",
+    )
+    refused(
+        run("run", "missing.snn", "--eval", "test.npz"),
+        2,
+        "error: no such file: missing.snn  [invalid-artifact]",
+    )
+    refused(
+        run("run", "net.onnx", "--eval", "test.npz"),
+        2,
+        "error: net.onnx is not a readable .snn file  [invalid-artifact]",
+    )
+    refused(
+        run("run", str(converted), "--eval", "test.npz", "-T", "0"),
+        2,
+        "error: timesteps must be at least 1, not 0  [usage]",
+    )
+
+
+def test_targets_are_listed(run: Command) -> None:
+    result = run("targets")
+    assert result.status == 0
+    assert [line.split()[0] for line in result.out.splitlines()] == list(backend_names())
+    rows = run("targets", "--json").json
+    assert [row["name"] for row in rows] == list(backend_names())
+    assert all(set(row) == {"name", "summary", "state"} for row in rows)
+
+
+# Interruption, and the program as a process
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ctrl_c_during_the_evaluation(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        assert run(*CONVERT, "--target", "reference").status == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "net-reference").glob("*")}
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SpikingModel, "evaluate", interrupted)
+    result = run(*CONVERT, "--target", "reference")
+    assert (result.status, result.out) == (130, "")
+    assert result.err.strip() == "interrupted; nothing was written"
+    assert folders(tmp_path) == (["net-reference"] if there else [])
+    assert {p: p.read_bytes() for p in (tmp_path / "net-reference").glob("*")} == before
+
+
+def test_an_error_of_ours_late_in_the_run_leaves_nothing(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(*_: object, **__: object) -> None:
+        raise errors.ParityError("3 spikes differ", where="population 'relu1'")
+
+    monkeypatch.setattr(SpikingModel, "evaluate", differs)
+    refused(
+        run(*CONVERT),
+        1,
+        "error: 3 spikes differ  [parity]",
+        "  where: population 'relu1'",
+    )
+    assert not folders(tmp_path)
+
+
+def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snnconvert", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_sigint_ends_a_real_run_with_130_and_nothing_written(
+    material: Path, tmp_path: Path
+) -> None:
+    for name in ("net.onnx", "train.npz"):
+        shutil.copy(material / name, tmp_path)
+    x = np.random.default_rng(0).random((20_000, 4), dtype=np.float32)
+    np.savez(tmp_path / "test.npz", x=x)
+    given = folders(tmp_path)
+    running = process(tmp_path, "net.onnx", *DATA, "--target", "reference", "-T", "4000")
+    try:
+        deadline = time.monotonic() + 60
+        while folders(tmp_path) == given and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert folders(tmp_path) != given, "the run never began to write"
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert (running.returncode, out, err.strip()) == (130, "", "interrupted; nothing was written")
+    assert folders(tmp_path) == given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["check", "net.onnx"], 0), (["check", "unsupported.onnx"], 3)]
+)
+def test_the_exit_status_reaches_the_shell(
+    material: Path, arguments: list[str], status: int
+) -> None:
+    running = process(material, *arguments)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (status, "")
+    assert "net.onnx can be converted" in out or "2 problems" in out
