@@ -82,6 +82,13 @@ class OnnxNode:
         found = self._attribute(name, onnx.AttributeProto.INT)
         return default if found is None else int(found.i)
 
+    def flag(self, name: str, default: int) -> bool:
+        """Return an integer attribute that is 0 or 1."""
+        value = self.integer(name, default)
+        if value not in (0, 1):
+            raise self.invalid(f"attribute {name!r} is {value}, not 0 or 1")
+        return bool(value)
+
     def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
         found = self._attribute(name, onnx.AttributeProto.FLOAT)

@@ -17,8 +17,8 @@ from snnconvert.convert.onnx_window import Geometry, covered, read_kernel_shape,
 def import_average_pool(node: OnnxNode, build: GraphBuilder) -> None:
     """Average over a sliding window: a sum, scaled."""
     size = read_kernel_shape(node)
-    ceil_mode = bool(node.integer("ceil_mode", 0))
-    counts_pads = bool(node.integer("count_include_pad", 0))
+    ceil_mode = node.flag("ceil_mode", 0)
+    counts_pads = node.flag("count_include_pad", 0)
     x = build.activation(node)
     geometry = read_pooling(build, node, x, size, ceil_mode=ceil_mode)
     pool = SumPool(x.shape, geometry.window)

@@ -13,13 +13,13 @@ from snnconvert.convert.onnx_registry import operator
 @operator("BatchNormalization", since=7)
 def import_batch_normalization(node: OnnxNode, build: GraphBuilder) -> None:
     """Normalisation by stored statistics: a scale and a bias for each channel."""
-    if node.integer("training_mode", 0) or any(node.has_output(i) for i in range(1, 5)):
+    if node.flag("training_mode", 0) or any(node.has_output(i) for i in range(1, 5)):
         raise node.unsupported(
             "BatchNormalization in training mode",
             why="it normalises by the statistics of the batch",
             hint="export the model in evaluation mode: model.eval()",
         )
-    per_channel = bool(node.integer("spatial", 1))
+    per_channel = node.flag("spatial", 1)
     x = build.activation(node)
     scale, shift, mean, variance = (
         _parameter(node, build, x, index, per_channel) for index in range(1, 5)

@@ -15,8 +15,8 @@ from snnconvert.convert.onnx_sums import Term, add_terms
 def import_gemm(node: OnnxNode, build: GraphBuilder) -> None:
     """Fully connected layer: ``y = alpha * x @ w + beta * c`` with constant w."""
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
-    transposed = bool(node.integer("transB", 0))
-    if node.integer("transA", 0):
+    transposed = node.flag("transB", 0)
+    if node.flag("transA", 0):
         raise node.batch_axis("Gemm with transA sums over the batch")
     if isinstance(build.required(node, 0), Constant):
         raise node.batch_axis("Gemm with a constant on the left sums over the batch")

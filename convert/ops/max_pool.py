@@ -19,7 +19,7 @@ def import_max_pool(node: OnnxNode, build: GraphBuilder) -> None:
             hint="export without return_indices",
         )
     size = read_kernel_shape(node)
-    ceil_mode = bool(node.integer("ceil_mode", 0))
+    ceil_mode = node.flag("ceil_mode", 0)
     x = build.activation(node)
     window = read_pooling(build, node, x, size, ceil_mode=ceil_mode).window
     build.add(node, MaxPool(window), [x], (x.shape[0], *window.output_extent(x.shape[1:])))

@@ -45,13 +45,13 @@ def import_sigmoid(node: OnnxNode, build: GraphBuilder) -> None:
 @operator("ArgMax", since=1)
 def import_arg_max(node: OnnxNode, build: GraphBuilder) -> None:
     """Index of the maximum along one axis: applied to the decoded output."""
-    if node.integer("select_last_index", 0):
+    if node.flag("select_last_index", 0):
         raise node.unsupported(
             "ArgMax with select_last_index",
             why="of equal values the first is taken",
             hint="leave the attribute out",
         )
-    keepdims = bool(node.integer("keepdims", 1))
+    keepdims = node.flag("keepdims", 1)
     x = build.activation(node)
     axis = node.inner_axis(node.integer("axis", 0), x.rank)
     kept = (1,) if keepdims else ()

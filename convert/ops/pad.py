@@ -42,6 +42,8 @@ def _pads(node: OnnxNode, build: GraphBuilder, x: Activation) -> list[tuple[int,
     axes = range(x.rank) if build.value(node, 3) is None else build.integers(node, 3)
     if len(given) != 2 * len(axes):
         raise node.invalid(f"pads {list(given)} do not fit {len(axes)} axes")
+    if len({node.axis(axis, x.rank) for axis in axes}) < len(axes):
+        raise node.invalid(f"an axis is named twice in {list(axes)}")
     pads = [(0, 0)] * x.rank
     for position, axis in enumerate(axes):
         pads[node.axis(axis, x.rank)] = (given[position], given[position + len(axes)])

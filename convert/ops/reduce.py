@@ -25,11 +25,11 @@ def import_reduce_mean(node: OnnxNode, build: GraphBuilder) -> None:
 
 
 def _reduce(node: OnnxNode, build: GraphBuilder, *, mean: bool) -> None:
-    keepdims = bool(node.integer("keepdims", 1))
+    keepdims = node.flag("keepdims", 1)
     x = build.activation(node)
     given = build.integer_list(node, "axes", 1)
     if not given:
-        if node.integer("noop_with_empty_axes", 0):
+        if node.flag("noop_with_empty_axes", 0):
             build.alias(node, x)
             return
         raise node.batch_axis(

@@ -13,7 +13,7 @@ from snnconvert.convert.onnx_shapes import reshape_to
 @operator("Reshape", since=5)
 def import_reshape(node: OnnxNode, build: GraphBuilder) -> None:
     """Another shape, same order of values; the batch stays in front."""
-    keeps_zero = bool(node.integer("allowzero", 0))
+    keeps_zero = node.flag("allowzero", 0)
     x = build.activation(node)
     full = (build.batch, *x.shape)
     target = list(build.integers(node, 1))

@@ -24,6 +24,8 @@ def import_slice(node: OnnxNode, build: GraphBuilder) -> None:
     steps = (1,) * len(starts) if build.value(node, 4) is None else build.integers(node, 4)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise node.invalid("Slice with starts, ends, axes and steps of different lengths")
+    if len({node.axis(axis, x.rank) for axis in axes}) < len(axes):
+        raise node.invalid(f"an axis is named twice in {list(axes)}")
     if 0 in steps:
         raise node.invalid("Slice with a step of 0")
     indices: list[IntArray | None] = [None] * len(x.shape)

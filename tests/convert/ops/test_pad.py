@@ -80,6 +80,12 @@ def test_numbers_that_do_not_fit(
     assert message in caught.value.message
 
 
+def test_an_axis_named_twice() -> None:
+    model = one_node("Pad", (3,), int64(1, 1, 0, 0), None, int64(1, -1), opset=18)
+    with pytest.raises(ModelFileError, match=r"an axis is named twice in \[1, -1\]"):
+        import_onnx(model)
+
+
 def test_several_constants() -> None:
     with pytest.raises(ModelFileError, match="Pad with more than one constant"):
         import_onnx(one_node("Pad", (3,), int64(0, 1, 0, 0), np.ones(2, np.float32)))

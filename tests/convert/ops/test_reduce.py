@@ -38,6 +38,11 @@ def test_sum_over_the_batch(operator: str) -> None:
     assert f"{operator} works along the batch axis" in text
 
 
+def test_neither_yes_nor_no() -> None:
+    with pytest.raises(ModelFileError, match="attribute 'keepdims' is 2, not 0 or 1"):
+        import_onnx(one_node("ReduceMean", (3, 4), axes=[1], keepdims=2))
+
+
 def test_axes_that_do_not_exist() -> None:
     with pytest.raises(ModelFileError, match="axis 3 is out of range for a value of 3 axes"):
         import_onnx(one_node("ReduceMean", (3, 4), axes=[3]))

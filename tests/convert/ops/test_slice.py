@@ -68,6 +68,7 @@ def test_part_of_the_batch() -> None:
         (((6,), int64(0), int64(3), int64(1), int64(0)), "Slice with a step of 0"),
         (((6,), int64(0), int64(3, 4)), "starts, ends, axes and steps of different lengths"),
         (((6,), int64(0), int64(3), int64(5)), "axis 5 is out of range for a value of 2 axes"),
+        (((6,), int64(0, 1), int64(3, 3), int64(1, -1)), "an axis is named twice in [1, -1]"),
         (((6,), np.zeros(1, np.float32), int64(3)), "input 'starts' is no list of integers"),
     ],
 )
