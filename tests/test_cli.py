@@ -27,9 +27,9 @@ from snnconvert.convert.output_folder import MARKER
 from snnconvert.convert.spiking_model import SpikingModel, load
 
 GEMM: dict[str, npt.NDArray[np.float32]] = {
-    "w1": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32) / 2,
+    "w1": np.random.default_rng(0).standard_normal((4, 8), np.float32) / np.float32(2),
     "b1": np.full(8, 0.1, np.float32),
-    "w2": np.random.default_rng(1).standard_normal((8, 3)).astype(np.float32) / 2,
+    "w2": np.random.default_rng(1).standard_normal((8, 3), np.float32) / np.float32(2),
 }
 NODES = (
     helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], name="fc1"),

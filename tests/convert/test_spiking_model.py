@@ -105,7 +105,7 @@ def test_saving_again_gives_the_same_network(snn: SpikingModel, tmp_path: Path) 
 
 
 def test_a_staged_model_of_integers_is_kept(tmp_path: Path) -> None:
-    model = converted(convolutional(), schedule="full", weight_bits=6, readout="count")
+    model = converted(convolutional(), schedule="full", weight_bits=6)
     model.save(tmp_path / "n.snn")
     loaded = load(tmp_path / "n.snn")
     assert (loaded.network.timesteps, loaded.network.weight_bits) == (8, 6)
