@@ -26,7 +26,7 @@ WEIGHTS = {
 
 def convolutional(last: str = "Softmax") -> bytes:
     """Conv, ReLU, MaxPool, Gemm and a function behind."""
-    attributes = {} if last == "Sigmoid" else {"axis": 1}
+    attributes: dict[str, Any] = {} if last == "Sigmoid" else {"axis": 1}
     nodes = [
         helper.make_node("Conv", ["x", "k", "b"], ["c"], name="conv", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c"], ["r"], name="relu"),
