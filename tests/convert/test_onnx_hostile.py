@@ -121,15 +121,27 @@ class TestFiles:
                 import_onnx(content[:length])
 
     def test_nested_without_end(self) -> None:
-        message = b""
-        for field in [0x2A, 0x0A, 0x32] * 100:  # a graph in an attribute of a node, and so on
-            size = len(message)
-            prefix = bytes([field])
+        """A graph in an attribute of a node of a graph, two hundred times."""
+
+        def field(number: int, content: bytes) -> bytes:
+            size, prefix = len(content), bytearray([number << 3 | 2])
             while size > 127:
-                prefix += bytes([size & 127 | 128])
+                prefix.append(size & 127 | 128)
                 size >>= 7
-            message = prefix + bytes([size]) + message
-        refused(b"\x3a" + message, "")
+            return bytes(prefix) + bytes([size]) + content
+
+        graph = b""
+        for _ in range(200):
+            graph = field(1, field(5, field(6, graph)))
+        error = refused(field(7, graph), "the model is not an ONNX file, or it is damaged")
+        assert error.why == "its bytes are no complete protobuf message"
+
+    def test_an_object_nested_without_end(self) -> None:
+        model = small_model()
+        node = model.graph.node[0]
+        for _ in range(60):
+            node = node.attribute.add(name="body", type=onnx.AttributeProto.GRAPH).g.node.add()
+        refused(model, "")
 
     def test_names_that_are_not_text(self) -> None:
         content = small_model().SerializeToString()
