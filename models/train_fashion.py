@@ -304,7 +304,25 @@ def export_onnx(network: nn.Module, path: Path) -> None:
             output_names=["logits"],
             dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
         )
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    model = onnx.load(path)
+    share_equal_constants(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def share_equal_constants(model: onnx.ModelProto) -> None:
+    """Let nodes read an initialiser directly where the exporter put an Identity before them.
+
+    It stores equal tensors once. The biases of two batch norms that are added stay equal: they
+    have the same gradient.
+    """
+    nodes = model.graph.node
+    original = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Identity"}
+    kept = [node for node in nodes if node.op_type != "Identity"]
+    for node in kept:
+        node.input[:] = [original.get(name, name) for name in node.input]
+    del nodes[:]
+    nodes.extend(kept)
 
 
 def macs_per_image(network: nn.Module) -> int:

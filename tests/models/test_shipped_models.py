@@ -341,6 +341,7 @@ def test_script_writes_the_same_bytes_twice(
     caplog.set_level(logging.INFO)
     recipe = replace(script.RECIPES[name], epochs=1, batch_size=32)
     monkeypatch.setitem(script.RECIPES, name, recipe)
+    monkeypatch.setattr(script, "THREADS", 1)  # tests run side by side; a second thread would wait
     made = []
     for attempt in ("first", "second"):
         folder = tmp_path / attempt
