@@ -1,14 +1,18 @@
 """The spiking network of a lowered graph: populations, relays, readouts, and its limit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from graphs import Sketch, graphs, samples_for
+from graphs import Sketch, graphs, pool_windows, samples_for
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.build_network import build_network, channel_axis
 from snnconvert.convert.errors import CalibrationError
-from snnconvert.convert.graph import Affine, Graph, Relu
+from snnconvert.convert.graph import Activation, Add, Affine, Graph, Node, Relu
 from snnconvert.convert.linear import (
     FloatArray,
     Reshape,
@@ -16,6 +20,8 @@ from snnconvert.convert.linear import (
     Transpose,
     absolute_chain,
     apply_chain,
+    weights_of,
+    with_weights,
 )
 from snnconvert.convert.lower import lower
 from snnconvert.convert.network import Input, Network, Population
@@ -469,3 +475,74 @@ def test_the_error_falls_tenfold_in_ten_times_the_steps() -> None:
     error = np.abs(logits - expected).mean(axis=(1, 2))
     assert 0.05 < error[499] / error[49] < 0.2
     assert error[499] < 0.01 * np.abs(expected).mean()
+
+
+# Staged: the lowered graph with quantised activations, bit for bit
+
+
+def dyadic(graph: Graph) -> Graph:
+    """Round all weights and constants to eighths, so that sums of them are exact."""
+    nodes = []
+    for node in graph.nodes:
+        op = node.op
+        if isinstance(op, Affine):
+            chain = tuple(
+                o if (w := weights_of(o)) is None else with_weights(o, np.rint(8 * w) / 8)
+                for o in op.operators
+            )
+            op = Affine(chain, None if op.bias is None else np.rint(8 * op.bias) / 8)
+        elif isinstance(op, Add) and op.bias is not None:
+            op = Add(np.rint(8 * op.bias) / 8)
+        elif isinstance(op, Relu) and op.ceiling is not None:
+            op = Relu(1.0)
+        nodes.append(replace(node, op=op))
+    return graph.with_nodes(nodes)
+
+
+def quantised(network: Network, timesteps: int) -> Activation:
+    """What a neuron that has all its charge before it fires makes of its input."""
+
+    def activation(node: Node, x: FloatArray) -> FloatArray:
+        p = population(network, node.name)
+        counts = np.floor((x * timesteps + p.v_init) / p.threshold)
+        return np.asarray(np.clip(counts, 0, timesteps) * p.threshold / timesteps)
+
+    return activation
+
+
+def staged_outputs(network: Network, samples: dict[str, FloatArray], t: int) -> list[FloatArray]:
+    staged, _ = apply_schedule(network, "full", t)
+    outputs = ReferenceSimulation(staged).run(samples, t).outputs
+    return [outputs[readout.name][-1] for readout in network.readouts]
+
+
+@settings(max_examples=40)
+@given(graphs(functions=False), st.integers(0, 99))
+def test_staged_it_is_the_quantised_graph(graph: Graph, seed: int) -> None:
+    after = lower(dyadic(graph))
+    rng = np.random.default_rng(seed)
+    scales = {n.name: 2.0 ** rng.integers(-2, 2, (1,) * len(n.shape)) for n in after.activations}
+    samples = {name: np.rint(8 * x) / 8 for name, x in samples_for(after).items()}
+    network = build_network(after, scales)
+    expected = after.evaluate(samples, activation=quantised(network, 8), dtype=np.float64)
+    found = staged_outputs(network, samples, 8)
+    for name, value in zip(after.outputs, found, strict=True):
+        np.testing.assert_array_equal(value, expected[name])
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_a_staged_tree_is_the_maximum_of_the_quantised_values(data: st.DataObject) -> None:
+    """Not of the lowered graph's: a maximum of the pooled population's own spike counts."""
+    spatial = data.draw(st.lists(st.integers(2, 6), min_size=1, max_size=2))
+    sketch = Sketch(data.draw(st.integers(0, 99)))
+    relu = sketch.relu(sketch.conv(sketch.input((2, *spatial)), 3, pad=1), name="relu")
+    window = data.draw(pool_windows(sketch.shapes[relu][1:]))
+    graph = dyadic(sketch.graph(sketch.pool(relu, window, name="pool")))
+    after = lower(graph)
+    scales = {"relu": 2.0 ** sketch.rng.integers(-2, 2, (3, *[1] * len(spatial)))}
+    samples = {name: np.rint(8 * x) / 8 for name, x in samples_for(after).items()}
+    network = build_network(after, scales)
+    expected = graph.evaluate(samples, activation=quantised(network, 8), dtype=np.float64)
+    (found,) = staged_outputs(network, samples, 8)
+    np.testing.assert_array_equal(found, expected["pool"])
