@@ -117,7 +117,7 @@ class NengoBackend:
         from snnconvert.backends.nengo.emitted import NengoEmitted
 
         return NengoEmitted(
-            prepare(network).network, dt=dt, seed=seed, probes=probes, restart_every=restart_every
+            prepare(network), dt=dt, seed=seed, probes=probes, restart_every=restart_every
         )
 
 

@@ -20,7 +20,15 @@ from snnconvert.backends.nengo.processes import (
     StepDelay,
 )
 from snnconvert.backends.nengo.transforms import chain_to_transforms
-from snnconvert.convert.linear import Chain, FloatArray, Scale
+from snnconvert.convert.linear import (
+    Chain,
+    FloatArray,
+    Scale,
+    Shape,
+    chain_output_shape,
+    weights_of,
+    with_weights,
+)
 from snnconvert.convert.network import (
     Connection,
     Input,
@@ -30,7 +38,6 @@ from snnconvert.convert.network import (
     Readout,
     Relay,
 )
-from snnconvert.convert.simplify import simplify_chain
 
 
 @dataclass(eq=False)
@@ -44,7 +51,7 @@ class Parts:
         Samples go in, decoded means come out.
     layers : dict of nengo.Ensemble
     sums : dict of nengo.Node
-        Passthrough nodes: relays, and the summed current of each output.
+        Passthrough nodes: relays, and what flows into each output.
     probes : dict of nengo.Probe
         Spikes of the layers and the outputs; empty if none were asked for.
     """
@@ -192,9 +199,15 @@ def _always_biased(node: Population | Readout) -> bool:
     return node.bias_start == 0 and node.bias_stop is None
 
 
-def _times(chain: Chain, shape: tuple[int, ...], rate: int) -> Chain:
-    """Return the chain multiplied by a whole number: exact for weights on a grid."""
-    return simplify_chain((Scale(shape, np.full((1,) * len(shape), float(rate))), *chain))
+def _times(chain: Chain, shape: Shape, factor: float) -> Chain:
+    """Return the chain times a whole number, put into its last weights."""
+    for position in range(len(chain) - 1, -1, -1):
+        weights = weights_of(chain[position])
+        if weights is not None:
+            last = with_weights(chain[position], weights * factor)
+            return (*chain[:position], last, *chain[position + 1 :])
+    scale = np.full((1,) * len(chain_output_shape(chain, shape)), factor)
+    return (*chain, Scale(chain_output_shape(chain, shape), scale))
 
 
 def _vector(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
