@@ -23,8 +23,8 @@ from snnconvert.convert.linear import (
 )
 from snnconvert.convert.onnx_node import OnnxNode, UnknownInput
 
-MAX_ELEMENTS = 2**27
-"""The largest value of one sample that we follow: 1 GiB in double precision."""
+MAX_ELEMENTS = 2**26
+"""The largest value of one sample that we follow: 512 MiB in double precision."""
 
 NOT_FIXED = "a spiking synapse needs fixed weights"
 
@@ -116,6 +116,8 @@ class GraphBuilder:
     ----------
     batch : int
         Extent of axis 0 for shape arithmetic.
+    free : bool
+        Whether it only stands for any extent.
     reserved : iterable of str
         Names that nodes of the file will take.
     budget : Budget
@@ -129,8 +131,9 @@ class GraphBuilder:
         Whether a node asked for the batch's extent.
     """
 
-    def __init__(self, batch: int, reserved: Iterable[str], budget: Budget) -> None:
+    def __init__(self, batch: int, free: bool, reserved: Iterable[str], budget: Budget) -> None:
         self.batch = batch
+        self.free = free
         self.budget = budget
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
@@ -296,6 +299,15 @@ class GraphBuilder:
         tensor = node.outputs[output]
         self.values[tensor] = Constant(array, tensor)
 
+    @property
+    def samples(self) -> str:
+        """The extent of the batch for messages."""
+        return "N" if self.free else str(self.batch)
+
+    def written(self, shape: Sequence[int]) -> str:
+        """Write a shape with its batch for messages."""
+        return f"[{', '.join(self.samples if e == self.batch else str(e) for e in shape)}]"
+
     def check_size(self, node: OnnxNode, shape: Sequence[int]) -> None:
         """Refuse a value that is empty or too large to follow (shape without batch)."""
         size = math.prod(shape)
@@ -315,6 +327,7 @@ class GraphBuilder:
                 self.budget.charge(_index_bytes(operator), node.place)
             arrays += [w for o in op.operators if (w := weights_of(o)) is not None]
         if isinstance(op, Affine | Add) and op.bias is not None:
+            self.budget.charge(op.bias.nbytes, node.place)
             arrays.append(op.bias)
         if not all(np.isfinite(array).all() for array in arrays):
             raise node.unsupported(

@@ -25,7 +25,9 @@ def without_batch(
     if array.ndim < rank:
         return array
     if array.shape[0] not in (1, build.batch) or (array != array[:1]).any():
-        raise node.batch_axis(f"a constant of shape {list(array.shape)} differs along the batch")
+        raise node.batch_axis(
+            f"a constant of shape {build.written(array.shape)} differs along the batch"
+        )
     return np.asarray(array[0])
 
 
@@ -57,11 +59,12 @@ def reshape_to(build: GraphBuilder, node: OnnxNode, x: Activation, target: Seque
     """Give the node's output the shape `target` (batch included), order of values kept."""
     sample, size = math.prod(x.shape), math.prod(target)
     if size == sample and size != sample * build.batch:
-        raise node.batch_axis(f"{node.op_type} to {list(target)} has room for one sample only")
+        raise node.batch_axis(
+            f"{node.op_type} to {build.written(target)} has room for one sample only"
+        )
     if size != sample * build.batch or min(target, default=1) < 0:
         raise node.invalid(
-            f"cannot reshape {[build.batch, *x.shape]} to {list(target)} "
-            f"(with {build.batch} samples in the batch)"
+            f"cannot reshape {build.written([build.batch, *x.shape])} to {build.written(target)}"
         )
     if not target or target[0] != build.batch:
         raise node.batch_axis(f"{node.op_type} merges the batch with other axes or moves it")

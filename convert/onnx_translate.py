@@ -19,7 +19,7 @@ from snnconvert.convert.onnx_structure import Structure
 from snnconvert.convert.onnx_tensors import sparse_array, tensor_array
 from snnconvert.convert.onnx_unsupported import unsupported_operator
 
-BATCHES = (37, 41)
+BATCHES = (13, 17)
 """Extents that stand for a free batch in shape arithmetic: rare in files, so that a 1 or an 8 that
 a file states is not taken for the batch. What depends on the extent differs between the two."""
 
@@ -77,9 +77,8 @@ def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: in
     limit = CONSTANT_BYTES + CONSTANT_BYTES_PER_FILE_BYTE * file_bytes
 
     def run(batch: int, batch_fixed: int | None = None, *notes: str) -> Translation:
-        walk = _Walk(
-            structure, specs, constants, GraphBuilder(batch, _names(structure), Budget(limit))
-        )
+        build = GraphBuilder(batch, batch_fixed is None, _names(structure), Budget(limit))
+        walk = _Walk(structure, specs, constants, build)
         with np.errstate(all="ignore"):  # NaN and infinity are looked for where they would matter
             return walk.run(batch_fixed, notes)
 

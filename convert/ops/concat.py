@@ -42,8 +42,8 @@ def _row(node: OnnxNode, build: GraphBuilder, index: int, rank: int) -> FloatArr
     array = build.weight(node, index)
     if array.ndim != rank or array.shape[0] != build.batch:
         raise node.batch_axis(
-            f"a constant of shape {list(array.shape)} among {build.batch} samples of {rank} axes "
-            "has no value for each of them"
+            f"a constant of shape {build.written(array.shape)} has no value for each of "
+            f"{build.samples} samples of {rank} axes"
         )
     return without_batch(build, node, array, rank)
 

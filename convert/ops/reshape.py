@@ -25,7 +25,7 @@ def import_reshape(node: OnnxNode, build: GraphBuilder) -> None:
     if -1 in shape:
         rest = -math.prod(shape)
         if rest < 1 or math.prod(full) % rest:
-            raise node.invalid(f"cannot reshape {list(full)} to {target}")
+            raise node.invalid(f"cannot reshape {build.written(full)} to {build.written(target)}")
         shape[shape.index(-1)] = math.prod(full) // rest
     reshape_to(build, node, x, shape)
 

@@ -354,7 +354,7 @@ class TestShapes:
             ([2**62, 3], "input 'x' has an axis of extent 4,611,686,018,427,387,904"),
             (["N", -2], "input 'x' has an axis of extent -2"),
             (["N", 0], "input 'x' is empty: its shape is (N, 0)"),
-            (["N", 2**20, 2**20], "the limit is 134,217,728 elements"),
+            (["N", 2**20, 2**20], "the limit is 67,108,864 elements"),
         ],
     )
     def test_extents_that_make_no_sense(self, shape: list[Any], message: str) -> None:

@@ -69,7 +69,7 @@ def test_samples_added_to_the_batch() -> None:
         ((0, -2, 0, -1), {}, "pads -2 and -1 leave nothing of 3 values"),
         ((0, 3, 0, 0), {"mode": "reflect"}, "Pad cannot reflect 3 of 3 values"),
         ((0, 1, 0, 0), {"mode": "mirror"}, "Pad has no mode 'mirror'"),
-        ((0, 2**62, 0, 0), {}, "elements a sample, the limit is 134,217,728"),
+        ((0, 2**62, 0, 0), {}, "elements a sample, the limit is 67,108,864"),
     ],
 )
 def test_numbers_that_do_not_fit(

@@ -22,7 +22,7 @@ def test_targets(opset: int, target: tuple[int, ...], rng: np.random.Generator) 
 def test_zero_is_no_copy(rng: np.random.Generator) -> None:
     model = one_node("Reshape", (3, 4), int64(-1, 12), allowzero=1)
     onnx_models.assert_agrees(model, rng)
-    with pytest.raises(ModelFileError, match=r"cannot reshape \[37, 3, 4\] to \[0, 12\]"):
+    with pytest.raises(ModelFileError, match=r"cannot reshape \[N, 3, 4\] to \[0, 12\]"):
         import_onnx(one_node("Reshape", (3, 4), int64(0, 12), allowzero=1))
 
 
@@ -80,8 +80,8 @@ def test_a_shape_that_depends_on_the_batch() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ((0, 11), "cannot reshape [37, 3, 4] to [37, 11] (with 37 samples in the batch)"),
-        ((0, 5, -1), "cannot reshape [37, 3, 4] to [0, 5, -1]"),
+        ((0, 11), "cannot reshape [N, 3, 4] to [N, 11]"),
+        ((0, 5, -1), "cannot reshape [N, 3, 4] to [0, 5, -1]"),
         ((-1, -1), "shape [-1, -1] is no shape"),
         ((0, -2), "shape [0, -2] is no shape"),
         ((0, 0, 0, 0), "copies an axis that its input does not have"),
