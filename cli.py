@@ -68,17 +68,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return int(command.main(rest, prog_name=_program(argv), standalone_mode=False) or 0)
-    except SnnConvertError as error:
-        _report_error(error, as_json)
-        return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        _report_error(UsageError(error.format_message(), hint=_verb_hint(argv[0])), as_json)
-        return UsageError.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing was written", err=True)
-        return INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        if _is_interrupt(error):
+            click.echo("interrupted; nothing was written", err=True)
+            return INTERRUPTED
+        if isinstance(error, click.ClickException):
+            error = UsageError(error.format_message(), hint=_verb_hint(argv[0]))
+        if not isinstance(error, SnnConvertError):
+            raise
+        _report_error(error, as_json)
+        return error.exit_code
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: while it is imported, compiled code wraps that."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | click.Abort):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _program(argv: list[str]) -> str:

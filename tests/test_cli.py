@@ -885,6 +885,39 @@ def test_ctrl_c_during_the_evaluation(
     assert {p: p.read_bytes() for p in (tmp_path / "net-reference").glob("*")} == before
 
 
+def test_ctrl_c_that_compiled_code_wrapped(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension module that is interrupted while it is imported raises ImportError."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as error:
+                raise ImportError("initialization failed") from error
+        except ImportError as error:
+            raise errors.ModelFileError("onnxruntime does not load the model") from error
+
+    monkeypatch.setattr(SpikingModel, "evaluate", interrupted)
+    result = run(*CONVERT)
+    assert (result.status, result.out) == (130, "")
+    assert result.err.strip() == "interrupted; nothing was written"
+    assert not folders(tmp_path)
+
+
+def test_a_bug_is_a_traceback(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SpikingModel, "evaluate", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(*CONVERT)
+    assert not folders(tmp_path)
+
+
 def test_an_error_of_ours_late_in_the_run_leaves_nothing(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
