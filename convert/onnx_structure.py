@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
@@ -246,7 +246,7 @@ def unique_names(protos: Sequence[NodeProto], reserved: Iterable[str]) -> Iterat
         yield name
 
 
-@cache
+@lru_cache(maxsize=1024)
 def find_schema(name: str, opset: int, domain: str) -> onnx.defs.OpSchema | None:
     """Return ONNX's definition of an operator, None if it has none."""
     try:

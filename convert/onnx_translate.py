@@ -92,7 +92,12 @@ def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: in
     if culprit is None:
         return found
     note = f"the file leaves the batch free, but node {culprit!r} takes one sample at a time"
-    single = run(1, 1, note)
+    try:
+        single = run(1, 1, note)
+    except ModelFileError:
+        if not found.problems:
+            raise
+        return found
     stays = any(p.code == "batch-axis" for p in single.problems)
     return found if stays and found.problems else single
 
@@ -137,9 +142,8 @@ class _Walk:
                 self._forget(node)
             except UnknownInput:
                 self._forget(node)
-        outputs: list[str] = []
-        for name in self.structure.outputs:
-            outputs.append(self._output(name, taken={*outputs, *self.structure.inputs}))
+        taken = set(self.structure.inputs)
+        outputs = [self._output(name, taken) for name in self.structure.outputs]
         self._ask_for_open_shapes()
         problems = tuple(problem for _, problem in sorted(self.problems, key=lambda p: p[0]))
         nodes = () if problems else _needed(self.build.nodes, outputs)
@@ -228,7 +232,9 @@ class _Walk:
             )
         if not isinstance(value, Activation):
             return ""
-        return self.build.copy(value, name) if value.name in taken else value.name
+        node = self.build.copy(value, name) if value.name in taken else value.name
+        taken.add(node)
+        return node
 
 
 def _needed(nodes: list[Node], outputs: list[str]) -> tuple[Node, ...]:

@@ -541,6 +541,16 @@ class TestBatch:
         assert [p.node for p in imported.problems] == ["first"]
         assert imported.batch_fixed is None
 
+    def test_one_sample_is_not_even_valid(self) -> None:
+        nodes = [
+            make_node("Slice", ["x", "two", "three", "zero"], ["a"], name="node"),
+            make_node("Reshape", ["x", "target"], ["b"]),
+            make_node("Add", ["a", "b"], ["y"]),
+        ]
+        constants = {"zero": int64(0), "two": int64(2), "three": int64(3), "target": int64(13, 3)}
+        model = make_model(nodes, {"x": ["N", 3]}, constants=constants)
+        assert "Slice takes part of the batch" in onnx_models.only_problem(model, "batch-axis")
+
 
 class TestOpsets:
     @pytest.mark.parametrize("opset", range(7, onnx.defs.onnx_opset_version() + 1))
