@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and the exit status of everything."""
 
 import importlib.util
+import io
 import json
 import shutil
 import signal
@@ -178,6 +179,28 @@ def test_options_reach_the_network(run: Command, tmp_path: Path) -> None:
     assert [r.name for r in stored.network.readouts] == ["r"]
     assert all(p.threshold.size == 1 for p in stored.network.populations)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["samples"] == 7
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "evaluation" not in run(*CONVERT, "--target", "reference").err
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    result = run(*CONVERT, "--target", "reference", "--json")
+    assert result.status == 0
+    assert result.json["samples"] == 20
+    for stage, done in (("calibration", "40/40"), ("evaluation", "20/20")):
+        assert stage in terminal.getvalue()
+        assert done in terminal.getvalue()
 
 
 def test_json_is_the_report(run: Command, tmp_path: Path) -> None:
