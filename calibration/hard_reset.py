@@ -1,116 +1,118 @@
-"""Gains for neurons that reset to zero.
+"""Correct what reset to zero loses: one gain a channel, measured under the real spikes.
 
-A neuron that resets to zero loses the overshoot of every spike: for a constant current its rate is
-``1 / ceil(threshold / current)``, and the loss does not vanish with more steps. On average it is a
-factor, which differs from channel to channel with the size of the steps that arrive. So every
-population gets a gain for each channel, in the order of the network and under the real spikes of
-the populations before it, which have theirs already: the amplitude (and scale) that maps its rates
-``r`` to the ANN's activations ``a`` with least squared error, ``sum(a r) / sum(r^2)``.
+A neuron that is reset to zero loses the overshoot of every spike, so it spikes less often than
+one that keeps it: for constant current x the rate is ``1 / ceil(threshold / x)``, never more than
+``x / threshold``. More steps do not repair this. The lost share is much the same for all neurons of
+a channel, so a larger amplitude of their spikes, ``g = sum(a r) / sum(r^2)`` over activations a and
+rates r, gives most of it back. It costs nothing: targets absorb amplitudes into the next weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.base import get_backend
+from snnconvert.calibration.replay import Drive, channel_mean, replay, rows_that_fit
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population
 
-Rows = Mapping[str, npt.NDArray[Any]]
-
-HELD_OUT_SHARE = 4
-"""Every fourth row judges the correction and does not make it."""
+LARGEST_GAIN = 4.0
+"""Gains beyond come from channels that hardly spike."""
 
 
 def correct_hard_reset(
     network: Network,
     graph: Graph,
-    rows: Rows,
+    rows: Mapping[str, npt.NDArray[Any]],
     timesteps: int,
     *,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> tuple[Network, dict[str, Any]]:
-    """Return the network with the gains of its populations fitted, where that helps.
+    """Return the network with the amplitudes that make its rates fit the ANN's activations.
+
+    Populations are corrected in order, each under the spikes of the corrected ones before it. The
+    gains are fitted on every other row, and kept where the remaining rows confirm them.
 
     Parameters
     ----------
     network : Network
-        In ANN units, reset to zero.
+        With reset to zero, in ANN units. Delays and windows are not looked at.
     graph : Graph
         The lowered graph that it was built from.
-    rows : dict of (N, *shape) arrays
-        Preprocessed calibration rows.
+    rows : dict of (n, *shape) arrays
+        Preprocessed calibration rows by input name; as many are used as memory allows.
     timesteps : int
-        T of the runs that the gains are made for.
+        The design T.
     progress : callable, optional
-        Called with (populations done, populations in all).
+        Called with the number of populations done and in all.
 
     Returns
     -------
     network : Network
-        Corrected, or the given one where the held-out rows did not gain.
     record : dict
-        Relative error of the outputs on the held-out rows before and after, and the verdict.
+        ``hard_reset``: for each population its mean gain and its relative squared error before
+        and after, on the rows that the gains were not fitted on; ready for JSON.
     """
-    count = len(next(iter(rows.values())))
-    held_out = np.arange(count) % HELD_OUT_SHARE == HELD_OUT_SHARE - 1
-    if not held_out.any():
-        held_out[:] = True
-    fitted = {name: x[~held_out] if not held_out.all() else x for name, x in rows.items()}
-    judged = {name: x[held_out] for name, x in rows.items()}
-    names = [p.name for p in network.populations]
-    tensors = {p.name: str(p.tensor) for p in network.populations}
-    activations = graph.evaluate(fitted, list(dict.fromkeys(tensors.values())))
-    corrected = network
-    for i, name in enumerate(names):
-        counts = _counts(corrected, name, fitted, timesteps)
-        population = corrected[name]
-        assert isinstance(population, Population)
-        rates = counts / timesteps
-        corrected = corrected.replace_nodes(
-            [_with_gain(population, rates, activations[tensors[name]])]
-        )
+    count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
+    if count < 2:
+        return network, {"hard_reset": {}}
+    used = {name: array[:count] for name, array in rows.items()}
+    tensors = [str(p.tensor) for p in network.populations if p.tensor is not None]
+    correction = _Correction(graph.evaluate(used, tensors), timesteps)
+    total = len(network.populations)
+
+    def correct(population: Population, drive: Drive) -> Population:
+        corrected = correction.apply(population, drive)
         if progress is not None:
-            progress(i + 1, len(names))
-    before = _output_error(network, graph, judged, timesteps)
-    after = _output_error(corrected, graph, judged, timesteps)
-    record = {"output_error_before": before, "output_error_after": after, "kept": after < before}
-    return (corrected if after < before else network), {"hard_reset_gain": record}
+            progress(len(correction.record), total)
+        return corrected
+
+    return replay(network, used, timesteps, correct), {"hard_reset": correction.record}
 
 
-def _counts(network: Network, last: str, rows: Rows, timesteps: int) -> npt.NDArray[np.int64]:
-    """Return the spike counts of a population, simulating nothing behind it."""
-    position = [node.name for node in network.nodes].index(last)
-    nodes = network.nodes[: position + 1]
-    kept = {node.name for node in nodes}
-    connections = tuple(c for c in network.connections if c.target in kept)
-    front = replace(network, nodes=nodes, connections=connections)
-    return get_backend("cpu").emit(front).run(rows, timesteps).spike_counts[last]
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    gain: FloatArray
+    before: float
+    after: float
 
 
-def _with_gain(population: Population, rates: FloatArray, activations: FloatArray) -> Population:
-    """Return the population with the amplitude of least squared error, channel by channel."""
-    axis = population.channel_axis + 1
-    others = tuple(a for a in range(rates.ndim) if a != axis)
-    moment = (np.asarray(activations, np.float64) * rates).sum(axis=others, keepdims=True)[0]
-    power = (rates**2).sum(axis=others, keepdims=True)[0]
-    shape = np.broadcast_shapes(np.shape(population.amplitude), moment.shape)
-    amplitude = np.broadcast_to(population.amplitude, shape).astype(np.float64)
-    usable = np.broadcast_to((power > 0) & (moment > 0), shape)
-    gain = np.broadcast_to(moment / np.where(power > 0, power, 1.0), shape)
-    amplitude = np.where(usable, gain, amplitude)
-    return replace(population, amplitude=amplitude, scale=amplitude)
+class _Correction:
+    def __init__(self, activations: Mapping[str, FloatArray], timesteps: int) -> None:
+        self.activations, self.timesteps = activations, timesteps
+        self.record: dict[str, dict[str, float]] = {}
+
+    def apply(self, population: Population, drive: Drive) -> Population:
+        """Return the population with the amplitude that its rates call for."""
+        if population.tensor is None:
+            return population
+        activations = self.activations[population.tensor]
+        fit = _fit(population, activations, drive.counts(population) / self.timesteps)
+        accepted = fit.after < fit.before
+        self.record[population.name] = {
+            "gain": float(fit.gain.mean()) if accepted else 1.0,
+            "error_before": fit.before,
+            "error_after": min(fit.after, fit.before),
+        }
+        if not accepted:
+            return population
+        amplitude = np.asarray(population.amplitude * fit.gain)
+        return replace(population, amplitude=amplitude, scale=amplitude)
 
 
-def _output_error(network: Network, graph: Graph, rows: Rows, timesteps: int) -> float:
-    """Return the relative error of the first output."""
-    readout = network.readouts[0]
-    got = get_backend("cpu").emit(network).run(rows, timesteps).logits[-1]
-    expected = graph.evaluate(rows, [str(readout.tensor)])[str(readout.tensor)]
-    return float(np.linalg.norm(got - expected) / max(float(np.linalg.norm(expected)), 1e-30))
+def _fit(population: Population, activations: FloatArray, rates: FloatArray) -> _Fit:
+    """Fit gains on the even rows; measure the errors on the odd ones."""
+    estimate = np.asarray(population.amplitude * rates)
+    a, e = activations[::2], estimate[::2]
+    products, squares = channel_mean(population, a * e), channel_mean(population, e * e)
+    gain = np.divide(products, squares, out=np.ones_like(products), where=squares > 0)
+    gain = np.clip(gain, 1 / LARGEST_GAIN, LARGEST_GAIN)
+    a, e = activations[1::2], estimate[1::2]
+    power = float(np.square(a, dtype=np.float64).mean()) or 1.0
+    before = float(np.square(a - e).mean()) / power
+    return _Fit(gain, before, float(np.square(a - gain * e).mean()) / power)
