@@ -575,6 +575,24 @@ def test_all_unsupported_operators_are_listed(
     assert not folders(tmp_path)
 
 
+@pytest.mark.parametrize("verb", [[], ["check"]])
+def test_a_layer_that_fits_no_core_is_refused(
+    run: Command, tmp_path: Path, verb: list[str]
+) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["p"], name="pixels"), *NODES]
+    nodes[1] = helper.make_node("Gemm", ["p", "w1", "b1"], ["h"], name="fc1")
+    save(tmp_path / "wide.onnx", nodes, ("N", 5000), w1=np.zeros((5000, 8), np.float32) + 0.1)
+    result = run(*verb, "wide.onnx", "--target", "loihi")
+    text = result.out if verb else result.err
+    assert result.status == 3
+    assert text.splitlines()[:2] == [
+        "error: one neuron of 'relu1' needs 5,000 input axons, a Loihi core has 4,096"
+        "  [core-limit]",
+        "  where: population 'relu1' of shape (8,)",
+    ]
+    assert folders(tmp_path) == ["wide.onnx"]
+
+
 def test_problems_as_json(run: Command) -> None:
     result = run("unsupported.onnx", "--json")
     problems = result.json["error"]["problems"]
