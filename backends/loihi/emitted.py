@@ -14,6 +14,7 @@ from snnconvert.backends.base import (
     RunResult,
     Samples,
     check_timesteps,
+    decode,
     named_samples,
     recorded_names,
 )
@@ -28,7 +29,7 @@ from snnconvert.backends.loihi.planner import Plan
 from snnconvert.backends.loihi.resources import resources
 from snnconvert.backends.loihi.scales import BIAS_MAX, SMALLEST_EXPONENT, bias_to_integers
 from snnconvert.convert.errors import DataError, ParityError
-from snnconvert.convert.network import Network
+from snnconvert.convert.network import Network, Readout
 
 EngineKind: TypeAlias = Literal["fast", "emulator"]
 Ints = npt.NDArray[np.int32]
@@ -119,7 +120,7 @@ class LoihiEmitted:
         for rows in _batches(samples):
             result, lost = self._simulate(rows, steps, sorted(recorded))
             clipped += lost
-            parts.append(self._decode(result, timesteps, recorded))
+            parts.append(self._decode(result, recorded))
         return _joined(parts, {"clipped_currents": clipped})
 
     def _simulate(
@@ -162,16 +163,17 @@ class LoihiEmitted:
             biases[layer.name] = bias_to_integers(exact)
         return biases, clipped
 
-    def _decode(self, result: EngineResult, timesteps: int, recorded: frozenset[str]) -> RunResult:
+    def _decode(self, result: EngineResult, recorded: frozenset[str]) -> RunResult:
         latency = self.blueprint.latency
         outputs, counts, spikes = {}, {}, {}
-        window = np.arange(1, timesteps + 1)[:, None, None]
         for layer in self.blueprint.layers:
             if layer.kind == "readout":
                 voltage = result.voltages[layer.name].transpose(1, 0, 2).astype(np.float64)
                 before = voltage[latency - 1] if latency else np.zeros_like(voltage[0])
-                gained = (voltage[latency:] - before) / self.integers[layer.name].scale / window
-                outputs[layer.name] = self._shaped(gained, layer)
+                gained = (voltage[latency:] - before) / self.integers[layer.name].scale
+                readout = self.blueprint.network[layer.name]
+                assert isinstance(readout, Readout)
+                outputs[layer.name] = decode(readout, self._shaped(gained, layer))
                 continue
             counts[layer.name] = self._shaped(result.counts[layer.name], layer)
             if layer.name in recorded:
