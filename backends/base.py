@@ -43,8 +43,9 @@ class Capabilities:
     ----------
     neurons, resets, encodings : frozenset of str
         Names of neuron models, resets and input encodings.
-    windows, delays, relays : bool
-        Firing and bias windows; delays of connections; relays as nodes of their own.
+    windows, delays, relays, weight_bits : bool
+        Firing and bias windows; delays of connections; relays as nodes of their own; weights of a
+        chosen number of bits.
     options : frozenset of str
         Keyword arguments of ``emit`` that users may give.
     summary : str
@@ -57,6 +58,7 @@ class Capabilities:
     windows: bool = True
     delays: bool = True
     relays: bool = True
+    weight_bits: bool = True
     options: frozenset[str] = frozenset()
     summary: str = ""
 
@@ -226,6 +228,15 @@ def check_capabilities(name: str, capabilities: Capabilities, network: Network) 
     for node in network.inputs:
         if node.encoding not in capabilities.encodings:
             problems.append(_lacks(name, node.name, f"input encoding {node.encoding!r}"))
+    if network.weight_bits is not None and not capabilities.weight_bits:
+        problems.append(
+            Problem(
+                code="target-limit",
+                message=f"target {name!r} has weights of its own precision",
+                why=f"{network.weight_bits} bits were asked for",
+                hint="leave out --weight-bits",
+            )
+        )
     if not capabilities.delays:
         problems += [
             _lacks(name, c.target, f"a delay of {c.delay} steps", "--schedule none")

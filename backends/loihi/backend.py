@@ -45,6 +45,10 @@ class LoihiBackend:
         windows=False,
         delays=False,
         relays=False,
+        weight_bits=False,
+        options=frozenset(
+            {"input", "signed_input", "parity_samples", "engine", "seed", "timesteps"}
+        ),
         summary="nengo-loihi's emulator of the Loihi chip: 8-bit weights, cores, reset to zero",
     )
 
