@@ -11,6 +11,9 @@ from snnconvert.convert.onnx_node import OnnxNode
 from snnconvert.convert.onnx_registry import operator
 from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
 
+LARGEST_VARIED_BOUND = 1e5
+"""Single precision keeps values of 0.01 apart beside it."""
+
 
 @operator("Min", since=6)
 def import_min(node: OnnxNode, build: GraphBuilder) -> None:
@@ -71,6 +74,12 @@ def _bounded(
         level = float(bound.reshape(-1)[0])
         build.add(node, Clip(high=level) if upper else Clip(low=level), [x], shape)
         return
+    if np.isfinite(bound).all() and np.abs(bound).max() > LARGEST_VARIED_BOUND:
+        raise node.unsupported(
+            f"{node.op_type} with different bounds of up to {np.abs(bound).max():.3g}",
+            why="they are subtracted and added again, and values far smaller are lost in that",
+            hint="give bounds that no value reaches as one bound for all, or leave them out",
+        )
     # min(x, c) = c + min(x - c, 0), and likewise for the maximum.
     centred = build.affine(node, x, (), -bound, label="centred")
     op = Clip(high=0.0) if upper else Clip(low=0.0)

@@ -52,6 +52,13 @@ def test_infinite_bounds(rng: np.random.Generator) -> None:
     assert "a bound of node 'node' is NaN" in text
 
 
+def test_bounds_that_would_swallow_the_values() -> None:
+    limits = np.array([0.5, 1e30, 0.5, 0.5], np.float32)
+    text = onnx_models.only_problem(one_node("Min", (3, 4), limits), "unsupported-attribute")
+    assert "error: Min with different bounds of up to 1e+30" in text
+    assert "hint:  give bounds that no value reaches as one bound for all" in text
+
+
 def test_two_activations() -> None:
     text = onnx_models.only_problem(one_node("Max", (4,), (4,)), "unsupported-operator")
     assert "Max of 2 activations" in text
