@@ -28,7 +28,8 @@ from snnconvert.convert.network import Encoding, Network, Reset
 from snnconvert.convert.snap import Executable
 
 if TYPE_CHECKING:
-    from snnconvert.backends.cpu.batch import Program, Results
+    from snnconvert.backends.cpu.batch import Results
+    from snnconvert.backends.cpu.program import Program
 
 PARITY_SAMPLES = 3
 """Samples that :meth:`CpuSimulation.parity` compares."""
@@ -104,7 +105,7 @@ class CpuSimulation:
     @cached_property
     def program(self) -> Program:
         """The network compiled for this engine, at the first use."""
-        from snnconvert.backends.cpu.batch import Program
+        from snnconvert.backends.cpu.program import Program
 
         return Program(self.executable, self.plan)
 

@@ -28,6 +28,10 @@ class Span:
         """Tell whether `step` is inside."""
         return self.start <= step < self.stop
 
+    def within(self, other: Span) -> Span:
+        """Return the steps that are in both."""
+        return Span(max(self.start, other.start), min(self.stop, other.stop))
+
     def delayed(self, steps: int) -> Span:
         """Return the span `steps` later."""
         return Span(self.start + steps, self.stop + steps)

@@ -89,6 +89,7 @@ def test_any_chain_keeps_its_map(data: st.DataObject, seed: int) -> None:
         ((place((2, 3), -2, 3, 6), Dense((6, 3), np.arange(12.0).reshape(2, 6), axis=0)), [Dense]),
         ((Reshape((4,), (2, 2)), Reshape((2, 2), (4,))), []),
         ((Transpose((2, 3, 4), (1, 2, 0)), Transpose((3, 4, 2), (2, 0, 1))), []),
+        ((Transpose((2, 3, 4), (1, 0, 2)), Transpose((3, 2, 4), (0, 2, 1))), [Transpose]),
         ((place((2, 3), 0, 1, 4), Select((4, 3), (np.array([1, 2]), None))), []),
         ((Scale((3,), np.full(3, 2.0)), Scale((3,), np.full(3, 0.5))), []),
     ],
