@@ -14,7 +14,7 @@ def count_readout(graph: Graph) -> Graph:
     long as it is positive.
     """
     counted: dict[str, Node] = {}
-    for name in dict.fromkeys(graph.outputs):
+    for name in graph.outputs:
         if not isinstance(graph[name].op, Relu):
             label = graph.unused(f"{name}/count")
             counted[name] = Node(label, Relu(), (name,), graph[name].shape)

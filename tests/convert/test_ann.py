@@ -1,7 +1,77 @@
+"""The original network in onnxruntime: any number of rows, any batch, any number type."""
+
 import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
 from onnx_models import make_model, make_node
 
 from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.errors import ModelFileError
+
+WEIGHT = np.arange(6, dtype=np.float32).reshape(3, 2) / 4
+
+
+def model(batch: int | str = "N", kind: int = TensorProto.FLOAT) -> bytes:
+    """Two inputs; y = (a + b) @ W in float32, z = -y."""
+    nodes = [
+        helper.make_node("Cast", ["a"], ["af"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["af", "b"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+        helper.make_node("Neg", ["y"], ["z"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("a", kind, [batch, 3]),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, [batch, 3]),
+        ],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 2]),
+            helper.make_tensor_value_info("z", TensorProto.FLOAT, [batch, 2]),
+        ],
+        [numpy_helper.from_array(WEIGHT, "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(proto.SerializeToString())
+
+
+def samples(rows: int) -> dict[str, npt.NDArray[np.float64]]:
+    whole = np.random.default_rng(0).integers(0, 9, (2, rows, 3)).astype(np.float64)
+    return {"a": whole[0], "b": whole[1]}
+
+
+def expected(rows: int) -> npt.NDArray[np.float64]:
+    given = samples(rows)
+    return np.asarray((given["a"] + given["b"]) @ WEIGHT)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+@pytest.mark.parametrize("batch", ["N", 1, 4])
+def test_any_number_of_rows_whatever_the_batch(batch: int | str, rows: int) -> None:
+    session = AnnSession(model(batch), threads=1)
+    assert session.output_names == ("y", "z")
+    assert session.batch == (None if batch == "N" else batch)
+    found = session.run(samples(rows), batch_size=2)
+    np.testing.assert_array_equal(found["y"], expected(rows))
+    np.testing.assert_array_equal(found["z"], -expected(rows))
+
+
+@pytest.mark.parametrize(
+    "kind", [TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.UINT8, TensorProto.INT64]
+)
+def test_rows_are_cast_to_what_the_model_takes(kind: int) -> None:
+    found = AnnSession(model(kind=kind)).run(samples(3))
+    np.testing.assert_array_equal(found["y"], expected(3))
+
+
+def test_rows_for_whole_numbers_are_rounded() -> None:
+    given = samples(3)
+    given["a"] = given["a"] - 1e-6
+    found = AnnSession(model(kind=TensorProto.UINT8)).run(given)
+    np.testing.assert_array_equal(found["y"], expected(3))
 
 
 def test_dequantised_weights_leave_the_activations_alone(rng: np.random.Generator) -> None:
@@ -19,3 +89,25 @@ def test_dequantised_weights_leave_the_activations_alone(rng: np.random.Generato
     np.testing.assert_allclose(
         session.run({"x": x})["y"], x @ (weights * 0.05), rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_model_that_onnxruntime_does_not_load() -> None:
+    for data in (b"", b"not a model", model()[:50]):
+        with pytest.raises(ModelFileError, match="onnxruntime does not load the model") as caught:
+            AnnSession(data)
+        assert caught.value.why
+        assert "\n" not in caught.value.why
+
+
+def test_a_number_type_that_numpy_has_not() -> None:
+    nodes = [helper.make_node("Cast", ["a"], ["y"], to=TensorProto.FLOAT)]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("a", TensorProto.BFLOAT16, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+    )
+    proto = onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelFileError, match="input 'a' takes bfloat16") as caught:
+        AnnSession(proto.SerializeToString())
+    assert caught.value.hint == "export the model in float32"

@@ -233,19 +233,21 @@ def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["n.snn"]
 
 
+@pytest.mark.parametrize("step", [(np, "save"), (Path, "replace"), (zipfile.ZipFile, "close")])
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt(), ValueError()])
 def test_a_failed_save_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, step: tuple[Any, str]
 ) -> None:
     write_artifact(tmp_path / "n.snn", {"v": "old"}, b"")
 
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(np, "save", fail)
     expected = OutputError if isinstance(error, OSError) else type(error)
-    with pytest.raises(expected):
-        write_artifact(tmp_path / "n.snn", {"v": np.zeros(3)}, b"")
+    with monkeypatch.context() as patched:
+        patched.setattr(*step, fail)
+        with pytest.raises(expected):
+            write_artifact(tmp_path / "n.snn", {"v": np.zeros(3)}, b"")
     assert read_artifact(tmp_path / "n.snn")[0] == {"v": "old"}
     assert [p.name for p in tmp_path.iterdir()] == ["n.snn"]
 

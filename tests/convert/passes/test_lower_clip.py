@@ -56,6 +56,7 @@ def test_no_bounds_copy() -> None:
 def test_bounds_that_meet_or_cross_give_the_upper_one(low: float, high: float) -> None:
     graph, after = clipped(low, high)
     assert_same_function(graph, after, exact=True)
+    assert not after.activations
     values = after.evaluate({"x": np.ones((1, 2, 3))})["clip"]
     np.testing.assert_array_equal(values, high)
 
