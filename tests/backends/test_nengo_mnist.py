@@ -16,7 +16,7 @@ def test_spike_trains_on_mnist(test_data: Path) -> None:
     images = np.load(test_data / "data/mnist_test.npz")["x"][:20]
     snn = snnconvert.convert_model(
         test_data / "models/mnist_avgpool_biasfree.onnx",
-        calibration[:200],
+        calibration[:64],
         target="nengo",
         timesteps=64,
         scale=1 / 255,
