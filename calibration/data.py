@@ -182,7 +182,7 @@ class SampleSource:
         if labels is None:
             return None
         check_label_count(labels, rows, self.what)
-        labels = _class_numbers(labels, self.what)
+        labels = class_numbers(labels, self.what)
         beyond = labels < 0 if self._classes is None else (labels < 0) | (labels >= self._classes)
         if beyond.any():
             last = None if self._classes is None else self._classes - 1
@@ -290,7 +290,7 @@ def _digest(rows: Rows) -> int:
     return total
 
 
-def _class_numbers(labels: npt.NDArray[Any], what: str) -> Labels:
+def class_numbers(labels: npt.NDArray[Any], what: str) -> Labels:
     """Return labels as (N,) int64; one-hot rows (N, classes) become their class."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import check_options, get_backend, prepare
-from snnconvert.calibration.data import load_rows
+from snnconvert.calibration.data import class_numbers, load_rows
 from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph
@@ -75,8 +75,9 @@ def evaluate_model(
         If the target's engines disagree.
     """
     steps = snn.timesteps if timesteps is None else timesteps
-    if steps < 1:
-        raise UsageError(f"timesteps must be at least 1, not {steps}")
+    for name, number in (("timesteps", steps), ("num_samples", num_samples)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} must be at least 1, not {number}")
     backend = get_backend(snn.target if target is None else target)
     problems = backend.check(snn.network)
     if problems:
@@ -155,7 +156,7 @@ def _rows(
     )
     if y is None:
         return samples, labels
-    given = np.asarray(y)
+    given = class_numbers(np.asarray(y), "evaluation")
     rows = len(next(iter(samples.values())))
     if limit is None and len(given) != rows:
         raise DataError(f"{len(given)} labels for {rows} rows")

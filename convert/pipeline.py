@@ -32,13 +32,15 @@ from snnconvert.convert.errors import (
     UsageError,
     did_you_mean,
 )
-from snnconvert.convert.graph import Graph, apply_output_function
+from snnconvert.convert.graph import Graph, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import lower, lowering_problems
 from snnconvert.convert.network import Network, Reset
 from snnconvert.convert.neurons import get_neuron_model
 from snnconvert.convert.onnx_import import Imported, check_onnx, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
+from snnconvert.convert.quantize import check_weight_bits
+from snnconvert.convert.snap import MAXIMUM_STEPS
 from snnconvert.convert.spiking_model import SpikingModel
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ def convert_model(
     stage = _Stages(progress)
     backend = get_backend(target)
     reset = _reset(backend, reset)
-    _check_options(timesteps, readout, neuron)
+    _check_options(timesteps, readout, neuron, weight_bits, seed)
     calibrator = get_method(
         method, timesteps=timesteps, percentile=percentile, per_channel=per_channel, reset=reset
     )
@@ -161,7 +163,8 @@ def convert_model(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
     imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
-    graph = _lowered(_named(imported), readout)
+    lowered = lower(_named(imported))
+    graph = count_readout(lowered) if readout == "count" else lowered
 
     def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
         network = build_network(
@@ -177,7 +180,7 @@ def convert_model(
     )
     if warnings and strict:
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
-    import_error = verify_import(graph, imported.model_bytes, source)
+    import_error = verify_import(lowered, imported.model_bytes, source)
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
@@ -232,9 +235,20 @@ def _late_readout(
     return choose_discard(network, result, expected, timesteps)
 
 
-def _check_options(timesteps: int, readout: str, neuron: str) -> None:
-    if timesteps < 1:
-        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+def _check_options(
+    timesteps: int, readout: str, neuron: str, weight_bits: int | None, seed: int
+) -> None:
+    for name, number in (("timesteps", timesteps), ("weight_bits", weight_bits), ("seed", seed)):
+        if number is not None and not isinstance(number, int | np.integer):
+            raise UsageError(f"{name} must be a whole number, not {number!r}")
+    if not 1 <= timesteps <= MAXIMUM_STEPS:
+        raise UsageError(
+            f"timesteps must be at least 1 and at most {MAXIMUM_STEPS}, not {timesteps}"
+        )
+    if seed < 0:
+        raise UsageError(f"seed must be at least 0, not {seed}")
+    if weight_bits is not None:
+        check_weight_bits(weight_bits)
     if readout not in READOUTS:
         raise UsageError(f"unknown readout {readout!r}", hint=did_you_mean(readout, READOUTS))
     get_neuron_model(neuron)
@@ -349,11 +363,7 @@ def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
     for name, label, functions in zip(
         graph.outputs, graph.output_names, graph.output_functions, strict=True
     ):
-        value = ours[name]
-        for function in functions:
-            value = apply_output_function(function, value)
-        reference = expected[label].reshape(value.shape)
-        error = float(np.abs(value - reference).max() / max(np.abs(reference).max(), 1e-30))
+        error = _difference(ours[name], functions, expected[label])
         worst = max(worst, error)
     if worst > IMPORT_TOLERANCE:
         raise SnnConvertError(
@@ -362,6 +372,22 @@ def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
             hint="please report the model; nothing was converted",
         )
     return worst
+
+
+def _difference(
+    logits: FloatArray, functions: Sequence[OutputFunction], expected: FloatArray
+) -> float:
+    """Return the largest difference relative to the largest output."""
+    for function in functions:
+        if function.kind == "ArgMax":  # an index: what is lost is by how much its logit is smaller
+            axis = function.axis + 1 if function.axis >= 0 else function.axis
+            index = expected if function.keepdims else np.expand_dims(expected, axis)
+            chosen = np.take_along_axis(logits, index.astype(np.int64), axis)
+            lost = logits.max(axis=axis, keepdims=True) - chosen
+            return float(lost.max() / max(np.abs(logits).max(), 1e-30))
+        logits = apply_output_function(function, logits)
+    reference = expected.reshape(logits.shape)
+    return float(np.abs(logits - reference).max() / max(np.abs(reference).max(), 1e-30))
 
 
 def _calibration_record(
@@ -465,12 +491,13 @@ def convert_for_report(
         As for :func:`convert_model`.
     """
     rows = evaluation if evaluation is not None else companion(str(path), "eval")
-    if rows is not None:
-        return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
     keys = ("input_shapes", "inputs", "outputs")
     imported = import_onnx(path, **{key: options.get(key) for key in keys})
     assert imported.graph is not None
     shapes = {node.name: node.shape for node in imported.graph.inputs}
+    if rows is not None:
+        open_samples(rows, shapes, what="evaluation")  # refuses bad rows before the long work
+        return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
     data, warnings = _calibration_data(imported, calibration, shapes, options.get("seed", 0))
     if warnings and options.get("strict"):
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")

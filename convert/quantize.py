@@ -42,8 +42,7 @@ def quantize_weights(network: Network, bits: int) -> Network:
     UsageError
         If `bits` is out of range.
     """
-    if not 2 <= bits <= 16:
-        raise UsageError(f"weight bits must be 2 to 16, not {bits}")
+    check_weight_bits(bits)
     network = inline_relays(network, everything=True)
     levels = 2 ** (bits - 1) - 1
     nodes: list[NetworkNode] = []
@@ -67,6 +66,17 @@ def quantize_weights(network: Network, bits: int) -> Network:
             nodes.append(replace(node, bias=np.rint(node.bias / step), scale=scale))
     connections = tuple(replace(c, operators=chains[id(c)]) for c in network.connections)
     return replace(network.replace_nodes(nodes), connections=connections)
+
+
+def check_weight_bits(bits: int) -> None:
+    """Refuse a number of bits out of range.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 2 <= bits <= 16:
+        raise UsageError(f"weight bits must be 2 to 16, not {bits}")
 
 
 def _one_weighted(connection: Connection, shape: Shape) -> Chain:
