@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -66,10 +66,14 @@ class Layer:
         Constant part of the current, in thresholds a step (a readout: in ANN units).
     drives : tuple of Drive
         Parts of the bias that differ between samples.
-    threshold : float
-        A readout's lies above anything that it is meant to hold.
     arrival : int
         First step in which this layer can see the sample.
+    gain : (size,) float array
+        What weights, bias and threshold of each neuron are multiplied with on the chip; the
+        projections' weights include it, `bias` and `drives` do not. See ``balance.py``.
+    threshold : (size,) float array
+        As handed to nengo-loihi, gain included. A readout's lies above anything that it is meant
+        to hold.
     """
 
     name: str
@@ -77,8 +81,14 @@ class Layer:
     kind: Literal["input", "population", "readout"]
     bias: FloatArray
     drives: tuple[Drive, ...] = ()
-    threshold: float = 1.0
     arrival: int = 0
+    gain: FloatArray = field(default_factory=lambda: np.ones(1))
+    threshold: FloatArray = field(default_factory=lambda: np.ones(1))
+
+    def __post_init__(self) -> None:
+        for name in ("gain", "threshold"):
+            full = np.broadcast_to(getattr(self, name), (self.size,))
+            object.__setattr__(self, name, full)
 
     @property
     def size(self) -> int:
@@ -220,7 +230,7 @@ def _input_layer(node: Input, signed: bool) -> Layer:
         kind="input",
         bias=np.zeros(math.prod(shape)),
         drives=(Drive(node.name, (Matrix(node.shape, matrix, shape),), np.ones(math.prod(shape))),),
-        threshold=INPUT_THRESHOLD,
+        threshold=np.full(1, INPUT_THRESHOLD),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from snnconvert.backends.loihi.balance import balance
 from snnconvert.backends.loihi.blueprint import Blueprint, Layer
 from snnconvert.backends.loihi.chip import Chip, build, emit_network
 from snnconvert.backends.loihi.extract import IntegerNetwork, extract
@@ -62,6 +63,7 @@ def construct(blueprint: Blueprint, *, readout_exponent: int, seed: int) -> Cons
     UnsupportedModelError
         If the network does not fit, or its weights have no integer format.
     """
+    blueprint = balance(blueprint)
     blueprint = replace(
         blueprint,
         layers=tuple(_with_threshold(blueprint, x, readout_exponent) for x in blueprint.layers),
@@ -94,7 +96,7 @@ def _attempt(blueprint: Blueprint, tilings: Plan, seed: int) -> Construction:
         raise UnsupportedModelError(problems, model=f"network {blueprint.network.name!r}")
     network, ensembles = emit_network(blueprint, tilings, scales, bias, seed=seed)
     chip = build(network, ensembles, seed=seed)
-    integers = extract(chip, [layer.name for layer in blueprint.layers])
+    integers = extract(chip, blueprint.layers)
     for layer in integers.layers:
         assert layer.lowest.min() >= -VOLTAGE_MAX, f"{layer.name}: below what the chip holds"
     return Construction(blueprint, tilings, scales, chip, integers)
@@ -132,9 +134,13 @@ def _with_threshold(blueprint: Blueprint, layer: Layer, exponent: int) -> Layer:
     if layer.kind == "readout":
         scale = math.ldexp(WEIGHT_MAX / weight if weight else 1.0, WEIGHT_SHIFT + exponent)
         # a hair below the largest threshold, so that rounding cannot push it over
-        return replace(layer, threshold=THRESHOLD_MAX / scale * (1 - 2.0**-20))
-    lowered = layer.threshold - weight / (WEIGHT_MAX / 2)
-    return replace(layer, threshold=max(lowered, layer.threshold / 2))
+        return replace(layer, threshold=np.full(1, THRESHOLD_MAX / scale * (1 - 2.0**-20)))
+    if not weight:
+        return layer
+    level = weight / (WEIGHT_MAX / 2)
+    lowered = np.maximum(layer.gain - level, layer.gain / 2)
+    # a neuron that any spike makes fire: the smallest threshold there is
+    return replace(layer, threshold=np.maximum(lowered, weight / WEIGHT_MAX))
 
 
 def _largest_bias(blueprint: Blueprint, layer: Layer) -> FloatArray:
@@ -144,7 +150,7 @@ def _largest_bias(blueprint: Blueprint, layer: Layer) -> FloatArray:
     every step from one threshold on, so larger currents need no room.
     """
     if not layer.drives:
-        return layer.bias
+        return layer.bias * layer.gain
     bound = np.abs(layer.bias) + sum(drive.bound for drive in layer.drives)
     bound = np.maximum(bound, SMALLEST_CURRENT)
     if layer.kind == "readout":
@@ -152,5 +158,6 @@ def _largest_bias(blueprint: Blueprint, layer: Layer) -> FloatArray:
     weight = _largest_weight(blueprint, layer)
     if not weight:
         return np.asarray(np.minimum(bound, SATURATING * layer.threshold))
+    bound = bound * layer.gain
     room = BIAS_MAX * weight / (WEIGHT_MAX * math.ldexp(1.0, WEIGHT_SHIFT + LOSSLESS_EXPONENT))
     return np.asarray(np.minimum(bound, room))

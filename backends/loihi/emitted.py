@@ -75,11 +75,12 @@ class LoihiEmitted:
     def __init__(self, blueprint: Blueprint, options: Options) -> None:
         self.options = options
         self._readout_exponent = readout_exponent(options.timesteps + blueprint.latency)
-        self._construct(blueprint)
+        self._drawn = blueprint
+        self._construct()
 
-    def _construct(self, blueprint: Blueprint) -> None:
+    def _construct(self) -> None:
         built = construct(
-            blueprint, readout_exponent=self._readout_exponent, seed=self.options.seed
+            self._drawn, readout_exponent=self._readout_exponent, seed=self.options.seed
         )
         self.blueprint: Blueprint = built.blueprint
         self.plan: Plan = built.plan
@@ -137,7 +138,7 @@ class LoihiEmitted:
             if not self._saturated(result) or self._readout_exponent == SMALLEST_EXPONENT:
                 return result, clipped
             self._readout_exponent -= 1
-            self._construct(self.blueprint)
+            self._construct()
 
     def _saturated(self, result: EngineResult) -> bool:
         """Tell whether a readout's membrane was clipped, or fired."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from snnconvert.backends.loihi.blueprint import Blueprint, Layer
+from snnconvert.backends.loihi.blueprint import Blueprint, Layer, neurons_of
 from snnconvert.backends.loihi.extract import IntegerLayer, IntegerNetwork
 from snnconvert.convert.linear import FloatArray, Matrix, Scale
 from snnconvert.convert.network import (
@@ -58,7 +58,9 @@ def _node(network: Network, layer: Layer, own: IntegerLayer, latency: int) -> Po
         return replace(original, bias=bias, scale=scale, start=latency)
     zero, one = np.zeros((1,) * len(shape)), np.ones((1,) * len(shape))
     if not isinstance(original, Population):
-        original = Population(layer.name, shape, one, one, one * layer.threshold, zero, zero)
+        bound = next(n.bound for n in network.inputs if neurons_of(n) == layer.name)
+        scale = one * layer.threshold[0] * bound
+        original = Population(layer.name, shape, one, one, scale, zero, zero)
     return replace(
         original,
         threshold=shaped(own.threshold) + 1.0,

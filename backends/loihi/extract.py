@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from snnconvert.backends.loihi.blueprint import Layer
 from snnconvert.backends.loihi.chip import DT, Chip, Core
 from snnconvert.convert.linear import FloatArray
 
@@ -86,21 +87,21 @@ class IntegerNetwork:
         return tuple(s for s in self.synapses if s.target == name)
 
 
-def extract(chip: Chip, order: Sequence[str]) -> IntegerNetwork:
+def extract(chip: Chip, layers: Sequence[Layer]) -> IntegerNetwork:
     """Return the integer network of a built chip.
 
     Parameters
     ----------
     chip : Chip
-    order : sequence of str
-        The layers' names in topological order.
+    layers : sequence of Layer
+        In topological order.
     """
-    sizes = {name: sum(len(c.neurons) for c in chip.of_layer(name)) for name in order}
-    layers = tuple(_layer(chip, name, sizes[name]) for name in order)
-    return IntegerNetwork(layers, _synapses(chip, sizes))
+    sizes = {layer.name: layer.size for layer in layers}
+    return IntegerNetwork(tuple(_layer(chip, x) for x in layers), _synapses(chip, sizes))
 
 
-def _layer(chip: Chip, name: str, size: int) -> IntegerLayer:
+def _layer(chip: Chip, layer: Layer) -> IntegerLayer:
+    name, size = layer.name, layer.size
     bias, threshold, lowest, highest = (np.zeros(size, np.int32) for _ in range(4))
     scale = np.zeros(size)
     for core in chip.of_layer(name):
@@ -113,6 +114,7 @@ def _layer(chip: Chip, name: str, size: int) -> IntegerLayer:
         lowest[core.neurons] = compartment.vmin
         highest[core.neurons] = compartment.vmax
         scale[core.neurons] = core.block.discretize_info["v_scale"] / DT
+    scale *= layer.gain
     return IntegerLayer(name, bias, threshold, lowest, highest, scale)
 
 

@@ -31,7 +31,7 @@ class ResetToZero(nengo.neurons.NeuronType):  # type: ignore[misc]  # nengo has 
 
     Parameters
     ----------
-    threshold : float
+    threshold : float or (n_neurons,) array
         Positive, in units of current times seconds.
     min_voltage : float
         At most 0; the chip can hold ``1 - 2**k`` of its own units, nengo-loihi rounds to that.
@@ -41,12 +41,12 @@ class ResetToZero(nengo.neurons.NeuronType):  # type: ignore[misc]  # nengo has 
     spiking = True
     state: ClassVar[dict[str, Any]] = {"voltage": nengo.dists.Choice([0.0])}
 
-    threshold = nengo.params.NumberParam("threshold", low=0, low_open=True, readonly=True)
+    threshold = nengo.params.NdarrayParam("threshold", shape=("...",), readonly=True)
     min_voltage = nengo.params.NumberParam("min_voltage", high=0, readonly=True)
 
-    def __init__(self, threshold: float = 1.0, min_voltage: float = -1.0) -> None:
+    def __init__(self, threshold: float | FloatArray = 1.0, min_voltage: float = -1.0) -> None:
         super().__init__()
-        self.threshold = threshold
+        self.threshold = np.array(threshold, np.float64)
         self.min_voltage = min_voltage
 
     def step(self, dt: float, J: FloatArray, output: FloatArray, voltage: FloatArray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from snnconvert.backends.loihi.blueprint import Blueprint, Layer, Projection
 from snnconvert.backends.loihi.chip import Chip, Core
@@ -67,19 +68,20 @@ def _layer(
         "utilisation": {name: max(n) / getattr(LIMITS, name) for name, n in used.items()},
         "scale": [float(scale.min()), float(scale.max())],
         "synapses": [
-            _synapses(projection, integers, min(exponents))
+            _synapses(projection, layer, integers, min(exponents))
             for projection in blueprint.incoming(layer.name)
         ],
     }
 
 
-def _synapses(projection: Projection, integers: IntegerNetwork, exponent: int) -> dict[str, Any]:
+def _synapses(
+    projection: Projection, target: Layer, integers: IntegerNetwork, exponent: int
+) -> dict[str, Any]:
     stored = next(s for s in integers.incoming(projection.target) if s.source == projection.source)
-    scale = integers[projection.target].scale
-    held = stored.matrix.T.tocsr().astype(np.float64).multiply(1.0 / scale[:, None])
-    wanted = projection.matrix
-    size = float(np.sqrt((wanted.data**2).sum()))
-    error = float(np.sqrt(((held - wanted).data ** 2).sum()))
+    # both in thresholds
+    held = sp.csr_array(sp.diags_array(1 / integers[projection.target].scale) @ stored.matrix.T)
+    wanted = sp.csr_array(sp.diags_array(1 / target.gain) @ projection.matrix)
+    error, size = (np.sqrt((m**2).sum(axis=1)) for m in (held - wanted, wanted))
     lost = max(0, LOSSLESS_EXPONENT - exponent)
     return {
         "source": projection.source,
@@ -88,5 +90,7 @@ def _synapses(projection: Projection, integers: IntegerNetwork, exponent: int) -
         "weight_bits": WEIGHT_BITS - lost,
         "exponent": exponent,
         "lost_bits": lost,
-        "quantisation_error": error / size if size else 0.0,
+        "quantisation_error": float((error[size > 0] / size[size > 0]).mean())
+        if size.any()
+        else 0.0,
     }

@@ -84,15 +84,16 @@ def tile_scales(
     layer : Layer
     tiling : Tiling
     largest_bias : (size,) float array
-        Magnitude of each neuron's bias, host currents included.
+        Magnitude of each neuron's bias, host currents and gain included.
     """
     weight = np.zeros(tiling.cores)
     for projection in blueprint.incoming(layer.name):
         weight = np.maximum(weight, per_tile(projection.largest_weights, tiling))
     bias = per_tile(largest_bias, tiling)
     exponents, scales = [], []
-    for w, b in zip(weight.tolist(), bias.tolist(), strict=True):
-        exponent, scale = _with_weights(w, b, layer.threshold) if w > 0 else (0, _without(b, layer))
+    threshold = per_tile(layer.threshold, tiling)
+    for w, b, v in zip(weight.tolist(), bias.tolist(), threshold.tolist(), strict=True):
+        exponent, scale = _with_weights(w, b, v) if w > 0 else (0, _without(b, v))
         exponents.append(exponent)
         scales.append(scale)
     return TileScales(weight, np.array(exponents), np.array(scales))
@@ -106,11 +107,11 @@ def _with_weights(weight: float, bias: float, threshold: float) -> tuple[int, fl
     return -8, scale
 
 
-def _without(bias: float, layer: Layer) -> float:
+def _without(bias: float, threshold: float) -> float:
     if bias == 0:
-        return ((1 << CURRENT_BITS) - 1) / layer.threshold
+        return ((1 << CURRENT_BITS) - 1) / threshold
     scale = BIAS_MAX / bias
-    while round(layer.threshold * scale) > THRESHOLD_MAX:
+    while round(threshold * scale) > THRESHOLD_MAX:
         scale /= 2
     return scale
 

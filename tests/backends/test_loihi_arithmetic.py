@@ -102,8 +102,10 @@ def test_integration_wraps_clips_and_resets_as_the_emulator_does(
         expected_voltages.append(theirs.voltage.copy())
     neurons, first = np.empty(STEPS * NEURONS + WORD, np.int32), np.zeros(STEPS + 1, np.int64)
     voltages, tally = np.empty((STEPS, NEURONS), np.int32), np.zeros(3, np.int64)
-    parameters = (layer[name] for name in ("bias", "threshold", "lowest", "highest"))
-    fire(current, *parameters, neurons, first, voltages, tally)
+    fire(
+        current, layer["bias"], layer["threshold"], layer["lowest"], layer["highest"],
+        neurons, first, voltages, tally,
+    )  # fmt: skip
     spikes = np.zeros((STEPS, NEURONS), bool)
     for t in range(STEPS):
         spikes[t, neurons[first[t] : first[t + 1]]] = True
@@ -117,10 +119,10 @@ def test_integration_wraps_clips_and_resets_as_the_emulator_does(
 
 def test_no_current_means_bias_only() -> None:
     bias, threshold = np.array([100, 30], np.int32), np.array([100, 100], np.int32)
-    limits = np.array([-1000, -1000], np.int32), np.array([1000, 1000], np.int32)
+    low, high = np.array([-1000, -1000], np.int32), np.array([1000, 1000], np.int32)
     neurons, first = np.empty(12 * 2 + WORD, np.int32), np.zeros(13, np.int64)
     tally = np.zeros(3, np.int64)
-    fire(empty_rows(2), bias, threshold, *limits, neurons, first, empty_rows(2), tally)
+    fire(empty_rows(2), bias, threshold, low, high, neurons, first, empty_rows(2), tally)
     counts = np.bincount(neurons[: first[-1]], minlength=2)
     # floor(threshold / bias) + 1 steps a spike: at the threshold it does not fire yet
     np.testing.assert_array_equal(counts, [12 // 2, 12 // 4])

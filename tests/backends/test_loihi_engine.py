@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from snnconvert.backends.loihi import LoihiBackend
+from snnconvert.backends.loihi.blueprint import InputKind
 from snnconvert.backends.loihi.emitted import LoihiEmitted
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.linear import (
@@ -163,6 +164,7 @@ def flat_net(rng: np.random.Generator) -> Network:
     )
 
 
+KINDS: list[InputKind] = ["host", "neurons"]
 NETS = [pooled_net, residual_net, max_tree_net, flat_net]
 
 
@@ -178,9 +180,9 @@ def net(request: pytest.FixtureRequest, rng: np.random.Generator) -> Network:
     return made
 
 
-@pytest.mark.parametrize("kind", ["host", "neurons"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_engine_and_emulator_agree_in_every_spike_and_voltage(
-    net: Network, kind: str, rng: np.random.Generator
+    net: Network, kind: InputKind, rng: np.random.Generator
 ) -> None:
     emitted = LoihiBackend().emit(net, input=kind, parity_samples=3)
     found = emitted.parity(samples(net, 5, rng), 30)
@@ -197,10 +199,8 @@ def test_engine_and_emulator_agree_in_every_spike_and_voltage(
 def test_both_engines_return_the_same_result(rng: np.random.Generator) -> None:
     net = residual_net(rng)
     x = samples(net, 3, rng)
-    fast, slow = (
-        LoihiBackend().emit(net, engine=engine).run(x, 12, record=("*",))
-        for engine in ("fast", "emulator")
-    )
+    fast = LoihiBackend().emit(net, engine="fast").run(x, 12, record=("*",))
+    slow = LoihiBackend().emit(net, engine="emulator").run(x, 12, record=("*",))
     for attribute in ("outputs", "spike_counts", "spikes"):
         ours, theirs = getattr(fast, attribute), getattr(slow, attribute)
         assert list(ours) == list(theirs)
@@ -230,16 +230,16 @@ def rounded_current_network(emitted: LoihiEmitted, x: dict[str, FloatArray]) -> 
     inputs = [Input(f"{name}/bias", network[name].shape) for name in biases]
     connections = [c for c in network.connections if not isinstance(network[c.source], Input)]
     injections = [Connection(f"{name}/bias", name) for name in biases]
-    currents = {
+    currents: dict[str, FloatArray] = {
         f"{name}/bias": rows.reshape(-1, *network[name].shape).astype(np.float64)
         for name, rows in biases.items()
     }
     return Network("fed", (*inputs, *nodes), (*connections, *injections)), currents
 
 
-@pytest.mark.parametrize("kind", ["host", "neurons"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_engine_is_the_reference_law_under_the_chips_conventions(
-    net: Network, kind: str, rng: np.random.Generator
+    net: Network, kind: InputKind, rng: np.random.Generator
 ) -> None:
     """Delay 1, reset to zero, integer thresholds one above the chip's, because it fires above."""
     emitted = LoihiBackend().emit(net, input=kind)
