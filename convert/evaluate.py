@@ -16,7 +16,7 @@ from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network
+from snnconvert.convert.network import Network, Population
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
@@ -193,9 +193,7 @@ def _ladder(
     def as_measured(name: str) -> Rung:
         return Rung(name, final.accuracy, final.agreement, measured.samples)
 
-    # Gains of neurons that reset to zero make up for spikes that quantised activations do not lose.
-    gainless = plain.replace_nodes(replace(p, amplitude=p.threshold) for p in plain.populations)
-    executable = prepare(gainless).network
+    executable = prepare(plain.replace_nodes(map(_uncorrected, plain.populations))).network
     rungs = [
         rung("quantised_ann", lambda rows: quantised_forward(executable, rows, timesteps)[readout])
     ]
@@ -208,6 +206,17 @@ def _ladder(
         integers = as_measured if exact else lambda name: rung(name, on_cpu(snn.network))
         rungs.append(integers("integer_snn"))
     return tuple(rungs)
+
+
+def _uncorrected(population: Population) -> Population:
+    """Return the population without what was corrected for its dynamics alone.
+
+    Gains make up for spikes that reset to zero loses, initial potentials for those of the first
+    steps; quantised activations have neither loss.
+    """
+    if population.reset == "zero":
+        return replace(population, amplitude=population.threshold)
+    return replace(population, v_init=np.asarray(population.threshold / 2))
 
 
 def _batches(samples: Samples, size: int) -> Iterator[Samples]:

@@ -19,9 +19,10 @@ from snnconvert.calibration.activations import Observed, observe
 from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.methods import CalibrationMethod, get_method
+from snnconvert.calibration.potentials import correct_potentials
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.readout import choose_discard
-from snnconvert.calibration.schedules import apply_schedule
+from snnconvert.calibration.schedules import apply_schedule, parse_schedule
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import (
@@ -184,9 +185,10 @@ def convert_model(
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
-    if reset == "zero" and method == "auto":
+    correct = _correction(method, reset, parse_schedule(schedule, timesteps))
+    if correct is not None:
         rows = first_rows(source, CORRECTION_ROWS)
-        network, corrections = correct_hard_reset(
+        network, corrections = correct(
             network, graph, rows, timesteps, progress=stage("correction")
         )
     if schedule == "none" and readout == "membrane":
@@ -209,6 +211,19 @@ def convert_model(
         warnings=(*warnings, *observed.warnings, *schedule_notes),
         notes=(*graph.notes, *source.notes),
     )
+
+
+def _correction(method: str, reset: Reset, holdoff: int) -> Callable[..., Any] | None:
+    """Return the correction under the real spikes that the default method adds, if any.
+
+    The initial potentials are corrected for a run that is not staged: a long hold-off has no
+    transient to correct.
+    """
+    if method != "auto":
+        return None
+    if reset == "zero":
+        return correct_hard_reset
+    return correct_potentials if holdoff == 0 else None
 
 
 class _Stages:
