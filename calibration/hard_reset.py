@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.calibration.replay import Drive, channel_mean, replay, rows_that_fit
+from snnconvert.calibration.replay import FITTED, HELD_OUT, Drive, Teacher, channel_mean, replay
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population
@@ -58,12 +58,10 @@ def correct_hard_reset(
         ``hard_reset``: for each population its mean gain and its relative squared error before
         and after, on the rows that the gains were not fitted on; ready for JSON.
     """
-    count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
-    if count < 2:
+    teacher = Teacher.of(network, graph, rows, timesteps)
+    if teacher.count < 2:
         return network, {"hard_reset": {}}
-    used = {name: array[:count] for name, array in rows.items()}
-    tensors = [str(p.tensor) for p in network.populations if p.tensor is not None]
-    correction = _Correction(graph.evaluate(used, tensors), timesteps)
+    correction = _Correction(teacher.activations, timesteps)
     total = len(network.populations)
 
     def correct(population: Population, drive: Drive) -> Population:
@@ -72,7 +70,8 @@ def correct_hard_reset(
             progress(len(correction.record), total)
         return corrected
 
-    return replay(network, used, timesteps, correct), {"hard_reset": correction.record}
+    corrected = replay(network, teacher.rows, timesteps, correct).network
+    return corrected, {"hard_reset": correction.record}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +105,13 @@ class _Correction:
 
 
 def _fit(population: Population, activations: FloatArray, rates: FloatArray) -> _Fit:
-    """Fit gains on the even rows; measure the errors on the odd ones."""
+    """Fit the gains on some rows; measure the errors on the others."""
     estimate = np.asarray(population.amplitude * rates)
-    a, e = activations[::2], estimate[::2]
+    a, e = activations[FITTED], estimate[FITTED]
     products, squares = channel_mean(population, a * e), channel_mean(population, e * e)
     gain = np.divide(products, squares, out=np.ones_like(products), where=squares > 0)
     gain = np.clip(gain, 1 / LARGEST_GAIN, LARGEST_GAIN)
-    a, e = activations[1::2], estimate[1::2]
+    a, e = activations[HELD_OUT], estimate[HELD_OUT]
     power = float(np.square(a, dtype=np.float64).mean()) or 1.0
     before = float(np.square(a - e).mean()) / power
     return _Fit(gain, before, float(np.square(a - gain * e).mean()) / power)

@@ -52,7 +52,7 @@ def choose_discard(
         accumulated = means * steps / readout.scale
         target = expected[readout.name]
         found = {
-            share: _error(decode(replace(readout, discard=share), accumulated)[-1], target)
+            share: logit_error(decode(replace(readout, discard=share), accumulated)[-1], target)
             for share in SHARES
         }
         best = min(found, key=lambda share: (found[share], share))
@@ -61,7 +61,7 @@ def choose_discard(
     return network.replace_nodes(readouts), errors
 
 
-def _error(decoded: FloatArray, target: npt.NDArray[Any]) -> float:
+def logit_error(decoded: FloatArray, target: npt.NDArray[Any]) -> float:
     """Return the relative error after the best common gain: a gain does not change decisions."""
     y, x = np.asarray(target, np.float64).ravel(), decoded.ravel()
     power = float(x @ x)

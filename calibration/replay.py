@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import Chain, FloatArray, Scale, apply_chain
 from snnconvert.convert.network import (
     Connection,
@@ -23,6 +24,7 @@ from snnconvert.convert.network import (
     Network,
     NetworkNode,
     Population,
+    Readout,
     Relay,
 )
 from snnconvert.convert.simplify import simplify_chain
@@ -86,22 +88,46 @@ def rows_that_fit(network: Network, timesteps: int) -> int:
     return max(MEMORY // (4 * timesteps * 4 * widest), 1)
 
 
-def replay(network: Network, rows: Samples, timesteps: int, correct: Correct) -> Network:
-    """Return the network with every population as `correct` returned it.
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """A corrected network, and what it decodes.
+
+    Attributes
+    ----------
+    network : Network
+    outputs : dict of (n, *shape) float64 arrays
+        Mean current of each readout over all T steps.
+    """
+
+    network: Network
+    outputs: dict[str, FloatArray]
+
+
+def replay(
+    network: Network, rows: Samples, timesteps: int, correct: Correct | None = None
+) -> Replayed:
+    """Replay rows, with every population as `correct` returns it.
 
     Parameters
     ----------
     network : Network
-        In ANN units; windows and delays are not looked at.
+        In ANN units; windows, delays and late readouts are not looked at.
     rows : dict of (n, *shape) arrays
         Preprocessed samples by input name.
     timesteps : int
-    correct : callable
+    correct : callable, optional
         Gets each population, in order, with its drive under the corrected ones before it, and
         returns what takes its place.
     """
     run = _Replay(network, rows, timesteps)
-    return network.replace_nodes([run.visit(node, correct) for node in network.nodes])
+    nodes = [
+        run.visit(node, correct or (lambda population, _: population)) for node in network.nodes
+    ]
+    return Replayed(network.replace_nodes(nodes), run.outputs)
+
+
+def _unchanged(population: Population, _: Drive) -> Population:
+    return population
 
 
 class _Replay:
@@ -112,6 +138,7 @@ class _Replay:
         self.n = len(next(iter(rows.values())))
         self.rows = {name: np.asarray(array) for name, array in rows.items()}
         self.trains: dict[str, FloatArray] = {}
+        self.outputs: dict[str, FloatArray] = {}
         self.nodes: dict[str, NetworkNode] = {node.name: node for node in network.nodes}
         self.last_use = {c.source: n.name for n in network.nodes for c in network.incoming(n.name)}
 
@@ -126,13 +153,23 @@ class _Replay:
             drive = self._drive(node)
             sums = drive.sums if len(drive.sums) else np.zeros((self.timesteps, 1, 1), np.float32)
             self.trains[node.name] = np.asarray(sums + drive.constant, np.float32)
+        elif isinstance(node, Readout):
+            self.outputs[node.name] = self._decoded(node)
         elif isinstance(node, Input) and node.encoding == "events":
             self.trains[node.name] = self._frames(node)
         for source in [s for s in self.trains if self.last_use.get(s, s) == node.name]:
             del self.trains[source]
         return node
 
-    def _drive(self, node: Population | Relay) -> Drive:
+    def _decoded(self, node: Readout) -> FloatArray:
+        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+        drive = self._drive(node)
+        mean = drive.sums.sum(axis=0, dtype=np.float64) / self.timesteps + drive.constant
+        decoded = from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
+        return np.asarray((decoded + node.bias) * node.scale)
+
+    def _drive(self, node: Population | Relay | Readout) -> Drive:
         size = math.prod(node.shape)
         sums: FloatArray | None = None
         constant = np.zeros((1, size))
@@ -188,6 +225,40 @@ class _Replay:
         return train
 
 
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """Rows, and what the ANN makes of them.
+
+    Attributes
+    ----------
+    rows : dict of (n, *shape) arrays
+        As many of the given rows as a replay can take.
+    activations : dict of arrays
+        By name of the Graph node, as ``Population.tensor`` and ``Readout.tensor`` have it.
+    """
+
+    rows: dict[str, npt.NDArray[Any]]
+    activations: dict[str, FloatArray]
+
+    @classmethod
+    def of(cls, network: Network, graph: Graph, rows: Samples, timesteps: int) -> Teacher:
+        """Evaluate the lowered graph at every population and readout."""
+        count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
+        used = {name: array[:count] for name, array in rows.items()}
+        nodes = (*network.populations, *network.readouts)
+        names = dict.fromkeys(n.tensor for n in nodes if n.tensor is not None)
+        return cls(used, graph.evaluate(used, list(names)))
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.rows.values())))
+
+
+FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)
+"""Every other row makes a correction, the remaining ones judge it."""
+
+
 def channel_mean(population: Population, values: FloatArray) -> FloatArray:
     """Return the mean of (n, *shape) values over all that shares a threshold.
 
@@ -200,6 +271,3 @@ def channel_mean(population: Population, values: FloatArray) -> FloatArray:
 
 def _varies(population: Population, axis: int) -> bool:
     return axis == population.channel_axis and np.size(population.threshold) > 1
-
-
-__all__ = ["Drive", "channel_mean", "replay", "rows_that_fit"]
