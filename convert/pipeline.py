@@ -256,10 +256,10 @@ def _check_options(
     for name, number in (("timesteps", timesteps), ("weight_bits", weight_bits), ("seed", seed)):
         if number is not None and not isinstance(number, int | np.integer):
             raise UsageError(f"{name} must be a whole number, not {number!r}")
-    if not 1 <= timesteps <= MAXIMUM_STEPS:
-        raise UsageError(
-            f"timesteps must be at least 1 and at most {MAXIMUM_STEPS}, not {timesteps}"
-        )
+    if timesteps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+    if timesteps > MAXIMUM_STEPS:
+        raise UsageError(f"timesteps must be at most {MAXIMUM_STEPS}, not {timesteps}")
     if seed < 0:
         raise UsageError(f"seed must be at least 0, not {seed}")
     if weight_bits is not None:
