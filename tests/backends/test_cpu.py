@@ -102,14 +102,27 @@ def test_on_a_dyadic_grid_it_equals_the_network_as_it_was_before_preparation(cas
     assert_same_run(result, raw)
 
 
+class Poisoned:
+    """NumPy, except that new arrays hold NaN until they are written."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        return np.full(shape, np.nan, dtype)
+
+
 @some
 @given(cases(), st.integers(1, 5), st.integers(1, 2))
 def test_chunks_and_threads_change_nothing(case: Case, chunk: int, threads: int) -> None:
+    """Windows and delays leave parts of the buffers unwritten; no neuron may see them."""
     executable = prepare(case.network)
     memory = threads * bytes_for(executable, chunk)
     small = CpuSimulation(executable, threads=threads, memory_bytes=memory)
     assert (small.plan.chunk, small.plan.batch, small.plan.threads) == (chunk, 1, threads)
-    assert_equals_the_reference(small, case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snnconvert.backends.cpu.batch.np", Poisoned())
+        assert_equals_the_reference(small, case)
 
 
 @some
@@ -163,18 +176,18 @@ def test_many_samples_are_cut_into_equal_batches(rng: np.random.Generator) -> No
     assert_same_run(simulation.run(x, 6, record=("*",)), reference)
 
 
-def test_the_samples_stay_as_they_are(rng: np.random.Generator) -> None:
-    """One sample of events is passed on without a copy: sums must not be added into it."""
-    frames = rng.integers(0, 2, (1, 4, 2, 3)).astype(np.float64)
+def test_what_is_sent_is_read_and_never_added_to(rng: np.random.Generator) -> None:
+    """A one-to-one connection passes on the very frames and spikes that others read too."""
+    frames = rng.integers(0, 2, (1, 9, 2, 3)).astype(np.float64)
     one, zero = np.ones(()), np.zeros(())
-    node = Population("p", (2, 3), one, one, one, zero, zero)
-    network = Network(
-        "events",
-        (Input("x", (2, 3), "events"), node, Readout("y", (2, 3), zero, one)),
-        (Connection("x", "p"), Connection("x", "p"), Connection("p", "y")),
+    first = Population("first", (2, 3), one, one, one, zero, zero)
+    nodes = (Input("x", (2, 3), "events"), first, replace(first, name="second"))
+    wires = tuple(
+        Connection(a, b) for a, b in (("x", "first"), ("first", "second")) for _ in range(3)
     )
+    simulation = CpuBackend().emit(Network("triple", nodes, wires))
     before = frames.copy()
-    CpuBackend().emit(network).run(frames, 4)
+    assert simulation.parity(frames, 9)["spikes"] > 0
     np.testing.assert_array_equal(frames, before)
 
 
@@ -225,6 +238,15 @@ def test_a_differing_spike_is_an_error(rng: np.random.Generator) -> None:
 def test_a_differing_output_is_an_error(rng: np.random.Generator) -> None:
     simulation = broken(CpuBackend().emit(convolutional(rng)), "y", 2.0**-10)
     with pytest.raises(ParityError, match="differs from the reference in its output; readout 'y'"):
+        simulation.parity(images(rng, 1), 12)
+
+
+def test_a_network_without_exact_sums_says_so(rng: np.random.Generator) -> None:
+    """Engines may then differ for no fault of their own."""
+    executable = replace(prepare(convolutional(rng)), exact=False)
+    simulation = broken(CpuSimulation(executable), "y", 2.0**-10)
+    assert simulation.fidelity()["exact"] is False
+    with pytest.raises(ParityError, match="some of its sums have no exact grid"):
         simulation.parity(images(rng, 1), 12)
 
 
@@ -291,7 +313,8 @@ def test_the_settings_of_torch_are_neither_used_nor_changed(rng: np.random.Gener
     class Watching(Wrong):
         def currents(self, sent: FloatArray) -> FloatArray:
             mkldnn: Any = torch.backends.mkldnn
-            seen.append((mkldnn.conv.fp32_precision, mkldnn.matmul.fp32_precision))
+            precisions = (mkldnn.conv.fp32_precision, mkldnn.matmul.fp32_precision)
+            seen.append((*precisions, torch.get_num_threads()))
             return np.asarray(self.kernel.currents(sent))
 
     kernels = simulation.program.kernels
@@ -301,7 +324,10 @@ def test_the_settings_of_torch_are_neither_used_nor_changed(rng: np.random.Gener
         mkldnn: Any = torch.backends.mkldnn
         before = mkldnn.matmul.fp32_precision
         assert simulation.parity(images(rng, 2), 8)["differing_spikes"] == 0
-        assert set(seen) == {("ieee", "ieee")}
+        assert set(seen) == {("ieee", "ieee", 1)}, "two samples: a thread each"
+        seen.clear()
+        simulation.run(images(rng, 1), 2)
+        assert set(seen) == {("ieee", "ieee", 2)}, "one sample: torch has both threads"
         assert torch.get_float32_matmul_precision() == "medium"
         assert mkldnn.matmul.fp32_precision == before
         assert torch.get_num_threads() == threads
