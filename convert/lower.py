@@ -47,12 +47,17 @@ def lowering_problems(graph: Graph) -> list[Problem]:
 
 
 def _inside(graph: Graph, node: Node, function: OutputFunction) -> Problem:
-    tensor = graph[node.inputs[0]].tensor
+    place = f"node {node.name!r}, operator {function.kind}"
+    return inner_function(function.kind, node.name, place, graph[node.inputs[0]].tensor)
+
+
+def inner_function(kind: str, node: str, place: str, tensor: str | None) -> Problem:
+    """Return the problem of an output function that other nodes read."""
     return Problem(
         code="unsupported-operator",
-        message=f"{function.kind} inside the network cannot be rate-coded",
-        node=node.name,
-        place=f"node {node.name!r}, operator {function.kind}",
+        message=f"{kind} inside the network cannot be rate-coded",
+        node=node,
+        place=place,
         why="it is converted only at the end of the network, where it belongs to the readout",
         hint="cut the graph before it with --outputs" + (f" {tensor}" if tensor else ""),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from snnconvert.convert.errors import ModelFileError, Problem
 from snnconvert.convert.graph import GraphInput, Node
+from snnconvert.convert.lower import inner_function
 from snnconvert.convert.onnx_builder import Activation, Budget, Constant, GraphBuilder, Unknown
 from snnconvert.convert.onnx_folding import MAX_CONSTANT_BYTES, fold, is_foldable
 from snnconvert.convert.onnx_inputs import InputSpec
@@ -25,6 +26,11 @@ a file states is not taken for the batch. What depends on the extent differs bet
 
 CONSTANT_BYTES = 2**30
 CONSTANT_BYTES_PER_FILE_BYTE = 64
+
+
+OUTPUT_FUNCTIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "ArgMax"})
+COPIES = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout"})
+"""Operators that may stand behind an output function."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +151,8 @@ class _Walk:
         taken = set(self.structure.inputs)
         outputs = [self._output(name, taken) for name in self.structure.outputs]
         self._ask_for_open_shapes()
+        if self.problems:  # else the passes find them, in a whole graph
+            self._name_inner_functions()
         problems = tuple(problem for _, problem in sorted(self.problems, key=lambda p: p[0]))
         nodes = () if problems else _needed(self.build.nodes, outputs)
         return Translation(
@@ -170,6 +178,19 @@ class _Walk:
             self.build.input(spec.name, spec.shape, spec.dtype)
             return
         self.build.values[spec.name] = Unknown()
+
+    def _name_inner_functions(self) -> None:
+        """Report functions that only an output may have where further operators read them."""
+        reported = {position for position, _ in self.problems}
+        readers: dict[str, set[str]] = {}
+        for node in self.structure.nodes:
+            for tensor in node.inputs:
+                readers.setdefault(tensor, set()).add(node.op_type)
+        for node in self.structure.nodes:
+            inner = readers.get(node.outputs[0], set()) - OUTPUT_FUNCTIONS - COPIES
+            if node.op_type in OUTPUT_FUNCTIONS and inner and node.position not in reported:
+                problem = inner_function(node.op_type, node.name, node.place, node.inputs[0])
+                self.problems.append((node.position, problem))
 
     def _ask_for_open_shapes(self) -> None:
         open_specs = [s for s in self.specs if s.shape is None and not s.obstacle]
