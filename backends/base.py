@@ -46,6 +46,8 @@ class Capabilities:
     windows, delays, relays, weight_bits : bool
         Firing and bias windows; delays of connections; relays as nodes of their own; weights of a
         chosen number of bits.
+    exact : bool
+        Whether it runs the network as it is, spike for spike as the reference.
     options : frozenset of str
         Keyword arguments of ``emit`` that users may give.
     summary : str
@@ -59,6 +61,7 @@ class Capabilities:
     delays: bool = True
     relays: bool = True
     weight_bits: bool = True
+    exact: bool = True
     options: frozenset[str] = frozenset()
     summary: str = ""
 

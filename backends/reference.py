@@ -40,7 +40,7 @@ class ReferenceBackend:
         """Return every reason why the target cannot run the network."""
         return check_capabilities(self.name, self.capabilities, network)
 
-    def emit(self, model: Any, **_: Any) -> ReferenceSimulation:
+    def emit(self, model: Any) -> ReferenceSimulation:
         """Build the simulation of a SpikingModel or Network."""
         return ReferenceSimulation(prepare(network_of(model)).network)
 

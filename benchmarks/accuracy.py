@@ -60,21 +60,6 @@ CASES = [
 ]
 
 
-def frames_of_events(archive: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return event counts in 3 equal time bins a sample, (frames, 2, 34, 34), and their labels."""
-    stored = np.load(archive)
-    events, offsets, labels = stored["events"], stored["offsets"], stored["y"]
-    frames, answers = [], []
-    for k, label in enumerate(labels):
-        x, y, polarity, time = events[offsets[k] : offsets[k + 1]].astype(np.int64).T
-        bins = np.minimum((time - time[0]) * 3 // max(int(time[-1] - time[0]) + 1, 1), 2)
-        frame = np.zeros((3, 2, 34, 34), np.float32)
-        np.add.at(frame, (bins, polarity, y, x), 1)
-        frames.append(frame)
-        answers += [label] * 3
-    return np.concatenate(frames), np.asarray(answers)
-
-
 def rows(folder: Path, name: str, kind: str) -> tuple[Any, Any]:
     """Return raw rows and labels of a data set."""
     with np.load(folder / "data" / f"{name}_{kind}.npz") as stored:
@@ -119,6 +104,9 @@ def main() -> int:
     folder = os.environ.get("SNNCONVERT_TEST_DATA")
     if not folder:
         parser.error("SNNCONVERT_TEST_DATA must name the folder with models/ and data/")
+    unknown = set(arguments.names) - {case.name for case in CASES}
+    if unknown:
+        parser.error(f"no case {', '.join(sorted(unknown))}; see --list")
     chosen = [case for case in CASES if not arguments.names or case.name in arguments.names]
     reached = [measure(case, Path(folder), arguments.num_samples) for case in chosen]
     return 0 if all(reached) else 1

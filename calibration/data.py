@@ -130,7 +130,7 @@ class SampleSource:
         digest, count = 0, 0
         for raw, labels in self._raw():
             rows = {name: self._prepare(name, raw[name], count) for name in self.inputs}
-            digest = (digest + _digest(rows)) % 2**256
+            digest = (digest + sum(row_digests(rows))) % 2**256
             count += len(next(iter(rows.values())))
             yield rows, labels
         if count == 0:
@@ -278,16 +278,32 @@ def load_rows(
     return joined, np.concatenate(labels) if labels else None
 
 
-def _digest(rows: Rows) -> int:
-    """Return the sum of the rows' digests."""
-    total = 0
+def row_digests(rows: Rows) -> list[int]:
+    """Return the SHA-256 digest of each row, over all inputs."""
+    digests = []
     for i in range(len(next(iter(rows.values())))):
         sha = hashlib.sha256()
         for name in sorted(rows):
             sha.update(f"{name}{rows[name].shape[1:]}".encode())
             sha.update(rows[name][i].astype("<f4", copy=False).tobytes())
-        total += int.from_bytes(sha.digest(), "big")
-    return total
+        digests.append(int.from_bytes(sha.digest(), "big"))
+    return digests
+
+
+def sample_rows(source: SampleSource, count: int) -> Rows:
+    """Return at most `count` rows, the same ones in the same order for any order of the source.
+
+    Those with the smallest digests: as good as a random choice, and repeatable.
+    """
+    kept: list[tuple[int, Rows]] = []
+    for rows in source:
+        digests = row_digests(rows)
+        kept += [
+            (digest, {name: array[i : i + 1] for name, array in rows.items()})
+            for i, digest in enumerate(digests)
+        ]
+        kept = sorted(kept, key=lambda pair: pair[0])[:count]
+    return {name: np.concatenate([row[name] for _, row in kept]) for name in source.inputs}
 
 
 def class_numbers(labels: npt.NDArray[Any], what: str) -> Labels:
@@ -309,4 +325,12 @@ def _is_one_hot(labels: npt.NDArray[Any]) -> bool:
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
-__all__ = ["Labels", "Preprocessing", "Rows", "SampleSource", "load_rows", "open_samples"]
+__all__ = [
+    "Labels",
+    "Preprocessing",
+    "Rows",
+    "SampleSource",
+    "load_rows",
+    "open_samples",
+    "sample_rows",
+]

@@ -216,4 +216,4 @@ def _edges(top: int) -> FloatArray:
     bins = np.arange(BINS + 1)
     octave = np.maximum(bins // PER_OCTAVE - 1, 0)
     exponent = top - _EXPONENT_BIAS - (OCTAVES - 1) - MANTISSA_BITS
-    return np.ldexp((bins - octave * PER_OCTAVE).astype(np.float64), octave + exponent)
+    return np.asarray(np.ldexp((bins - octave * PER_OCTAVE).astype(np.float64), octave + exponent))

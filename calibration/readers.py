@@ -23,6 +23,20 @@ from snnconvert.convert.linear import Shape
 RawBatch: TypeAlias = tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None]
 """Rows by input name, and their labels."""
 
+SIZE_LIMIT = 16 << 30
+"""Bytes that an archive may unpack to."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What NumPy and zipfile raise for damaged, encrypted and hostile archives."""
+
 
 class Reader(Protocol):
     """Rows that can be read again and again."""
@@ -267,9 +281,12 @@ def load_arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
         if path.suffix == ".npy":
             return {"x": np.lib.format.open_memmap(path, mode="r")}
         # Opened here: NumPy leaves a file that is no zip archive open.
-        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as entries, np.load(file) as archive:
+            size = sum(entry.file_size for entry in entries.infolist())
+            if size > SIZE_LIMIT:
+                raise ValueError(f"it unpacks to {size:,} bytes, more than {SIZE_LIMIT:,}")
             return {name: np.asarray(archive[name]) for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
                 f"{what} data: {path} holds pickled objects, which are never loaded",

@@ -155,7 +155,7 @@ class _Replay:
             self.trains[node.name] = np.asarray(sums + drive.constant, np.float32)
         elif isinstance(node, Readout):
             self.outputs[node.name] = self._decoded(node)
-        elif isinstance(node, Input) and node.encoding == "events":
+        elif node.encoding == "events":
             self.trains[node.name] = self._frames(node)
         for source in [s for s in self.trains if self.last_use.get(s, s) == node.name]:
             del self.trains[source]
@@ -245,8 +245,8 @@ class Teacher:
         """Evaluate the lowered graph at every population and readout."""
         count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
         used = {name: array[:count] for name, array in rows.items()}
-        nodes = (*network.populations, *network.readouts)
-        names = dict.fromkeys(n.tensor for n in nodes if n.tensor is not None)
+        tensors = [p.tensor for p in network.populations] + [r.tensor for r in network.readouts]
+        names = dict.fromkeys(tensor for tensor in tensors if tensor is not None)
         return cls(used, graph.evaluate(used, list(names)))
 
     @property

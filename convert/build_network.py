@@ -66,6 +66,7 @@ def build_network(
     reset: Reset = "subtract",
     v_init: float = 0.5,
     input_bounds: Mapping[str, float] | None = None,
+    neuron: str = "if",
 ) -> Network:
     """Return the spiking network of a lowered graph, in ANN units.
 
@@ -81,13 +82,15 @@ def build_network(
         Initial voltage as a share of the threshold, in [0, 1).
     input_bounds : dict of float, optional
         Largest magnitude of each input.
+    neuron : str
+        Name of the neuron model.
 
     Raises
     ------
     CalibrationError
         If a population has no threshold or one that is not positive and finite.
     """
-    return _Builder(graph, scales, reset, v_init, input_bounds or {}).build()
+    return _Builder(graph, scales, reset, v_init, input_bounds or {}, neuron).build()
 
 
 class _Builder:
@@ -98,9 +101,11 @@ class _Builder:
         reset: Reset,
         v_init: float,
         input_bounds: Mapping[str, float],
+        neuron: str,
     ) -> None:
         self.graph, self.scales = graph, scales
         self.reset, self.v_init, self.input_bounds = reset, v_init, input_bounds
+        self.neuron = neuron
         self.sums: dict[str, _Sum] = {}
         self.nodes: list[NetworkNode] = []
         self.connections: list[Connection] = []
@@ -171,6 +176,7 @@ class _Builder:
             bias=_collapse(arriving.constant, node.shape),
             v_init=np.asarray(threshold * self.v_init),
             reset=self.reset,
+            neuron=self.neuron,
             tensor=node.name,
             channel_axis=channel_axis(self.graph, node.name),
         )

@@ -16,7 +16,7 @@ from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network, Population
+from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
@@ -26,9 +26,6 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 100
-PARITY_ROWS = 4
-EXACT_TARGETS = frozenset({"reference", "cpu", "nengo"})
-"""Targets that run the network as it is: the spiking network's rung is theirs."""
 
 
 def evaluate_model(
@@ -90,7 +87,6 @@ def evaluate_model(
     seconds: dict[str, float] = {}
     emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
     ann_outputs = _timed(seconds, "ann", lambda: snn.ann_logits(samples))
-    head = {name: rows[:PARITY_ROWS] for name, rows in samples.items()}
     measurement = _timed(
         seconds,
         "evaluation",
@@ -107,7 +103,7 @@ def evaluate_model(
         ),
     )
     # After the run, because a target may have rebuilt itself for what the samples needed.
-    parity = _timed(seconds, "parity", lambda: emitted.parity(head, steps))
+    parity = _timed(seconds, "parity", lambda: emitted.parity(samples, steps))
     rungs = _timed(
         seconds,
         "ladder",
@@ -116,7 +112,7 @@ def evaluate_model(
     context = ReportContext(
         model=_model_record(snn),
         target=backend.name,
-        fidelity={"backend": backend.name, "neuron": "if", "reset": snn.network.reset}
+        fidelity={"backend": backend.name, "neuron": _neuron(snn), "reset": snn.network.reset}
         | {"weight_bits": snn.network.weight_bits, "readout": snn.readout}
         | {"schedule": snn.schedule, "discard": snn.network.readouts[0].discard}
         | emitted.fidelity(),
@@ -125,7 +121,7 @@ def evaluate_model(
         resources=emitted.resources(),
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
-        warnings=snn.warnings,
+        warnings=(*snn.warnings, *_run_warnings(measurement.details)),
         notes=snn.notes,
     )
     return Evaluation(measurement, context)
@@ -193,18 +189,27 @@ def _ladder(
     def as_measured(name: str) -> Rung:
         return Rung(name, final.accuracy, final.agreement, measured.samples)
 
-    executable = prepare(plain.replace_nodes(map(_uncorrected, plain.populations))).network
+    uncorrected = plain.replace_nodes(map(_uncorrected, plain.populations))
+    executable = prepare(uncorrected).network
     rungs = [
         rung("quantised_ann", lambda rows: quantised_forward(executable, rows, timesteps)[readout])
     ]
-    exact = target in EXACT_TARGETS
-    if snn.network.weight_bits is None:
-        rungs.append(as_measured("snn") if exact else rung("snn", on_cpu(plain)))
-        rungs.append(Rung("integer_snn", reason="weights were not rounded (--weight-bits)"))
+    exact = get_backend(target).capabilities.exact and snn.network.reset == "subtract"
+    softly = with_reset(uncorrected, "subtract")
+    snn_network = plain if snn.network.reset == "subtract" else softly
+    if exact and snn.network.weight_bits is None:
+        rungs.append(as_measured("snn"))
     else:
-        rungs.append(rung("snn", on_cpu(plain)))
-        integers = as_measured if exact else lambda name: rung(name, on_cpu(snn.network))
-        rungs.append(integers("integer_snn"))
+        rungs.append(rung("snn", on_cpu(snn_network)))
+    if snn.network.weight_bits is None:
+        own = "no --weight-bits; a target's own precision is part of its own rung"
+        rungs.append(Rung("integer_snn", reason=own))
+    elif exact:
+        rungs.append(as_measured("integer_snn"))
+    else:
+        rungs.append(
+            rung("integer_snn", on_cpu(replace(snn_network, weight_bits=snn.network.weight_bits)))
+        )
     return tuple(rungs)
 
 
@@ -212,17 +217,29 @@ def _uncorrected(population: Population) -> Population:
     """Return the population without what was corrected for its dynamics alone.
 
     Gains make up for spikes that reset to zero loses, initial potentials for those of the first
-    steps; quantised activations have neither loss.
+    steps; quantised activations have neither loss, and half a threshold rounds them.
     """
-    if population.reset == "zero":
-        return replace(population, amplitude=population.threshold)
-    return replace(population, v_init=np.asarray(population.threshold / 2))
+    return replace(
+        population, amplitude=population.threshold, v_init=np.asarray(population.threshold / 2)
+    )
 
 
 def _batches(samples: Samples, size: int) -> Iterator[Samples]:
     count = len(next(iter(samples.values())))
     for start in range(0, count, size):
         yield {name: rows[start : start + size] for name, rows in samples.items()}
+
+
+def _neuron(snn: SpikingModel) -> str:
+    return ", ".join(dict.fromkeys(p.neuron for p in snn.network.populations))
+
+
+def _run_warnings(details: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning for each thing that the target's arithmetic clipped or wrapped."""
+    for name, counted in details.items():
+        total = sum(counted.values()) if isinstance(counted, Mapping) else counted
+        if isinstance(total, int) and not isinstance(total, bool) and total > 0:
+            yield f"the run counted {total:,} {name.replace('_', ' ')}; see fidelity.run"
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:
@@ -232,6 +249,6 @@ def _model_record(snn: SpikingModel) -> dict[str, Any]:
         "inputs": {name: list(shape) for name, shape in snn.input_shapes.items()},
         "populations": len(snn.network.populations),
         "neurons": snn.network.neurons,
-        "activations_spiking": f"{len(snn.graph.activations)} of {len(snn.graph.activations)}",
+        "activations_spiking": f"{len(snn.network.populations)} of {len(snn.graph.activations)}",
         "timesteps": snn.timesteps,
     }

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
-from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples
+from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples, sample_rows
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.potentials import correct_potentials
@@ -44,9 +44,6 @@ from snnconvert.convert.quantize import check_weight_bits
 from snnconvert.convert.snap import MAXIMUM_STEPS
 from snnconvert.convert.spiking_model import SpikingModel
 
-if TYPE_CHECKING:
-    pass
-
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 DEFAULT_TIMESTEPS = 64
@@ -54,7 +51,6 @@ SYNTHETIC_ROWS = 128
 VERIFIED_ROWS = 4
 IMPORT_TOLERANCE = 1e-3
 CORRECTION_ROWS = 64
-READOUT_ROWS = 64
 READOUTS = ("membrane", "count")
 
 
@@ -169,7 +165,12 @@ def convert_model(
 
     def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
         network = build_network(
-            graph, scales, reset=reset, v_init=_v_init(reset), input_bounds=bounds
+            graph,
+            scales,
+            reset=reset,
+            v_init=_v_init(reset),
+            input_bounds=bounds,
+            neuron=neuron,
         )
         return replace(network, weight_bits=weight_bits)
 
@@ -185,16 +186,17 @@ def convert_model(
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
-    correct = _correction(method, reset, parse_schedule(schedule, timesteps))
-    if correct is not None:
-        rows = first_rows(source, CORRECTION_ROWS)
-        network, corrections = correct(
-            network, graph, rows, timesteps, progress=stage("correction")
-        )
-    if schedule == "none" and readout == "membrane":
-        rows = first_rows(source, READOUT_ROWS)
-        network, errors = _late_readout(network, graph, rows, timesteps)
-        corrections["readout_error_by_discarded_share"] = errors
+    if method == "auto":
+        rows = sample_rows(source, CORRECTION_ROWS)
+        holdoff = parse_schedule(schedule, timesteps)
+        correct = _correction(reset, holdoff)
+        if correct is not None:
+            network, corrections = correct(
+                network, graph, rows, timesteps, progress=stage("correction")
+            )
+        if holdoff == 0 and readout == "membrane":
+            network, errors = _late_readout(network, graph, rows, timesteps)
+            corrections["readout_error_by_discarded_share"] = errors
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
     return SpikingModel(
@@ -213,14 +215,12 @@ def convert_model(
     )
 
 
-def _correction(method: str, reset: Reset, holdoff: int) -> Callable[..., Any] | None:
+def _correction(reset: Reset, holdoff: int) -> Callable[..., Any] | None:
     """Return the correction under the real spikes that the default method adds, if any.
 
     The initial potentials are corrected for a run that is not staged: a long hold-off has no
     transient to correct.
     """
-    if method != "auto":
-        return None
     if reset == "zero":
         return correct_hard_reset
     return correct_potentials if holdoff == 0 else None
@@ -344,19 +344,6 @@ def companion(path: str | None, kind: str) -> Path | None:
     return found if found.is_file() else None
 
 
-def first_rows(source: SampleSource, count: int) -> Rows:
-    """Return at most `count` rows of a source, by input name."""
-    parts: list[Rows] = []
-    found = 0
-    for batch in source:
-        rows = {name: array[: count - found] for name, array in batch.items()}
-        parts.append(rows)
-        found += len(next(iter(rows.values())))
-        if found >= count:
-            break
-    return {name: np.concatenate([part[name] for part in parts]) for name in source.inputs}
-
-
 def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
     """Compare our lowered graph with onnxruntime on a few calibration rows.
 
@@ -371,7 +358,7 @@ def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
         If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
         in silence.
     """
-    rows = first_rows(source, VERIFIED_ROWS)
+    rows = sample_rows(source, VERIFIED_ROWS)
     expected = AnnSession(model, threads=1).run(rows)
     ours = graph.evaluate(rows, dtype=np.float64)
     worst = 0.0

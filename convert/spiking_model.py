@@ -93,7 +93,10 @@ class SpikingModel:
         """
         functions = self.graph.output_functions[0]
         if any(f.kind in ("ArgMax", "Sigmoid") for f in functions):
-            return self.graph.evaluate(samples)[self.graph.outputs[0]]
+            from snnconvert.convert.pipeline import lowered_graph
+
+            graph = lowered_graph(self.model_bytes, self.input_shapes, "membrane")
+            return graph.evaluate(samples)[graph.outputs[0]]
         return self.ann.run(samples)[self.ann.output_names[0]]
 
     def activations(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
 from snnconvert.convert.errors import DataError, UsageError
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Network
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
 from snnconvert.reports.ladder import Rung, complete_ladder, ends_of_ladder
 from snnconvert.reports.layers import (
@@ -33,6 +34,9 @@ from snnconvert.reports.operations import InputActivity, Operations, count_opera
 
 Array: TypeAlias = npt.NDArray[Any]
 Activations: TypeAlias = Callable[[Mapping[str, Array]], Iterator[tuple[str, FloatArray]]]
+
+REBUILDS = 8
+"""How often a target may rebuild itself before its last build is taken as it is."""
 
 COMPARED_ROWS = 64
 """Samples on which every layer is compared with the ANN's activation."""
@@ -241,9 +245,43 @@ def evaluate(
         If `timesteps` or `batch_size` is out of range.
     """
     rows = _check(samples, ann_outputs, batch_size)
-    classes = int(np.prod(ann_outputs.shape[1:]))
-    labels = check_labels(labels, rows, classes)
-    network = emitted.executable
+    labels = check_labels(labels, rows, int(np.prod(ann_outputs.shape[1:])))
+    for _ in range(REBUILDS):
+        network = emitted.executable
+        measured = _measure(
+            network,
+            emitted,
+            samples,
+            labels,
+            ann_outputs,
+            timesteps=timesteps,
+            batch_size=batch_size,
+            ann_macs=ann_macs,
+            lowered_values=lowered_values,
+            compared_rows=compared_rows,
+            progress=progress,
+        )
+        # A target may rebuild itself for what a batch needed: then all rows run on the new one.
+        if emitted.executable is network:
+            break
+    return measured
+
+
+def _measure(
+    network: Network,
+    emitted: Emitted,
+    samples: Mapping[str, Array],
+    labels: Array | None,
+    ann_outputs: Array,
+    *,
+    timesteps: int,
+    batch_size: int,
+    ann_macs: float,
+    lowered_values: Activations | None,
+    compared_rows: int,
+    progress: Callable[[int, int], None] | None,
+) -> Measurement:
+    rows = len(ann_outputs)
     steps = check_timesteps(network, timesteps)
     answers = Answers(timesteps, labels is not None)
     activity = InputActivity(network, steps)
@@ -303,7 +341,9 @@ def _check(samples: Mapping[str, Array], ann_outputs: Array, batch_size: int) ->
 
 def _add_details(total: dict[str, Any], batch: Mapping[str, Any]) -> None:
     for name, value in batch.items():
-        if name in total and isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, Mapping):
+            _add_details(total.setdefault(name, {}), value)
+        elif name in total and isinstance(value, int) and not isinstance(value, bool):
             total[name] += value
         else:
             total.setdefault(name, value)

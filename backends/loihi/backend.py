@@ -46,6 +46,7 @@ class LoihiBackend:
         delays=False,
         relays=False,
         weight_bits=False,
+        exact=False,
         options=frozenset(
             {"input", "signed_input", "parity_samples", "engine", "seed", "timesteps"}
         ),
