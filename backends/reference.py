@@ -13,6 +13,7 @@ from snnconvert.backends.base import (
     RunResult,
     Samples,
     check_capabilities,
+    check_options,
     check_timesteps,
     decode,
     named_samples,
@@ -40,8 +41,9 @@ class ReferenceBackend:
         """Return every reason why the target cannot run the network."""
         return check_capabilities(self.name, self.capabilities, network)
 
-    def emit(self, model: Any) -> ReferenceSimulation:
-        """Build the simulation of a SpikingModel or Network."""
+    def emit(self, model: Any, **options: Any) -> ReferenceSimulation:
+        """Build the simulation of a SpikingModel or Network; there are no options."""
+        check_options(self.name, self.capabilities, options)
         return ReferenceSimulation(prepare(network_of(model)).network)
 
 

@@ -61,11 +61,12 @@ class Reader:
 def forms(rows: np.ndarray, folder: Path) -> dict[str, Any]:
     parts = [rows[:3], rows[3:]]
     np.save(folder / "rows.npy", rows)
-    for name, arrays in {
+    archives: dict[str, dict[str, Any]] = {
         "own": {"image": rows},
         "x": {"x": rows, "y": np.arange(7)},
         "only": {"something": rows, "y": np.arange(7)},
-    }.items():
+    }
+    for name, arrays in archives.items():
         np.savez(folder / f"{name}.npz", **arrays)
     (folder / "toolbox").mkdir()
     np.savez(folder / "toolbox" / "x_norm.npz", rows)
@@ -106,7 +107,7 @@ def test_every_form_gives_the_same_rows_as_often_as_asked(rows: np.ndarray, tmp_
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float64, np.bool_])
 def test_numbers_of_any_kind_become_float32(dtype: type) -> None:
-    raw = np.arange(24).reshape(1, 2, 3, 4).astype(dtype)
+    raw: np.ndarray = np.arange(24).reshape(1, 2, 3, 4).astype(dtype)
     (batch,) = open_samples(raw, INPUTS)
     assert batch["image"].dtype == np.float32
     np.testing.assert_array_equal(batch["image"], raw.astype(np.float32))

@@ -126,13 +126,13 @@ def test_the_pooling_tree_is_the_maximum_of_the_quantised_values() -> None:
 
 
 def test_counts_saturate_at_t_and_never_fall_below_zero() -> None:
-    one = np.float64(1.0)
+    one = np.array(1.0)
     network = Network(
         "one",
         (
             Input("x", (4,)),
-            Population("p", (4,), one, one, one, np.float64(0.0), np.float64(0.5)),
-            Readout("out", (4,), np.float64(0.25), np.float64(2.0)),
+            Population("p", (4,), one, one, one, np.array(0.0), np.array(0.5)),
+            Readout("out", (4,), np.array(0.25), np.array(2.0)),
         ),
         (Connection("x", "p"), Connection("p", "out")),
     )
@@ -143,12 +143,12 @@ def test_counts_saturate_at_t_and_never_fall_below_zero() -> None:
 
 
 def test_events_are_summed_over_the_window() -> None:
-    one = np.float64(1.0)
+    one = np.array(1.0)
     network = Network(
         "events",
         (
             Input("x", (1,), encoding="events"),
-            Population("p", (1,), one, one, one, np.float64(0.0), np.float64(0.5)),
+            Population("p", (1,), one, one, one, np.array(0.0), np.array(0.5)),
         ),
         (Connection("x", "p"),),
     )

@@ -24,12 +24,12 @@ from tests.networks import Case, cases
 
 
 def population(name: str) -> Population:
-    one = np.float64(1.0)
-    return Population(name, (2,), one, one, one, np.float64(0.25), np.float64(0.5))
+    one = np.array(1.0)
+    return Population(name, (2,), one, one, one, np.array(0.25), np.array(0.5))
 
 
 def readout(name: str = "out") -> Readout:
-    return Readout(name, (2,), np.float64(0.5), np.float64(1.0), discard=0.25)
+    return Readout(name, (2,), np.array(0.5), np.array(1.0), discard=0.25)
 
 
 def network(nodes: list[NetworkNode], edges: list[tuple[str, str]]) -> Network:
