@@ -54,6 +54,8 @@ class Chip:
     network : nengo.Network
     ensembles : dict of str to nengo.Ensemble
         By layer.
+    probes : dict of str to nengo.Probe
+        The voltages of the readouts.
     simulator : nengo_loihi.Simulator
         On the emulator.
     cores : tuple of Core
@@ -62,6 +64,7 @@ class Chip:
 
     network: Any
     ensembles: dict[str, Any]
+    probes: dict[str, Any]
     simulator: Any
     cores: tuple[Core, ...]
 
@@ -77,8 +80,8 @@ def emit_network(
     bias: Mapping[str, FloatArray],
     *,
     seed: int,
-) -> tuple[Any, dict[str, Any]]:
-    """Return a ``nengo.Network`` for nengo-loihi, and its ensembles by layer.
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Return a ``nengo.Network`` for nengo-loihi, its ensembles and its probes by layer.
 
     Parameters
     ----------
@@ -91,13 +94,14 @@ def emit_network(
     """
     with nengo.Network(label=blueprint.network.name, seed=seed) as network:
         nengo_loihi.add_params(network)
-        ensembles = {}
+        ensembles, probes = {}, {}
         for layer in blueprint.layers:
             ensemble = _ensemble(layer, scales[layer.name], bias[layer.name])
             network.config[ensemble].block_shape = _block_shape(plan[layer.name])
             ensembles[layer.name] = ensemble
             if layer.kind == "readout":
-                nengo.Probe(ensemble.neurons, "voltage", label=layer.name)
+                probe = nengo.Probe(ensemble.neurons, "voltage", label=layer.name)
+                probes[layer.name] = probe
         for projection in blueprint.projections:
             nengo.Connection(
                 ensembles[projection.source].neurons,
@@ -106,7 +110,7 @@ def emit_network(
                 synapse=None,
                 label=f"{projection.source} -> {projection.target}",
             )
-    return network, ensembles
+    return network, ensembles, probes
 
 
 def _ensemble(layer: Layer, scales: TileScales, bias: FloatArray) -> Any:
@@ -149,7 +153,9 @@ def _transform(synapses: Synapses) -> Any:
     )
 
 
-def build(network: Any, ensembles: Mapping[str, Any], *, seed: int) -> Chip:
+def build(
+    network: Any, ensembles: Mapping[str, Any], probes: Mapping[str, Any], *, seed: int
+) -> Chip:
     """Build, split, discretise and validate a network with nengo-loihi.
 
     Raises
@@ -163,19 +169,24 @@ def build(network: Any, ensembles: Mapping[str, Any], *, seed: int) -> Chip:
         simulator = nengo_loihi.Simulator(
             network, dt=DT, seed=seed, model=model, target="sim", progress_bar=False
         )
+    chip = Chip(network, dict(ensembles), dict(probes), simulator, cores_of(simulator, ensembles))
+    # nengo-loihi warns of simulators that are deleted while they are open
+    weakref.finalize(chip, simulator.close)
+    return chip
+
+
+def cores_of(simulator: Any, ensembles: Mapping[str, Any]) -> tuple[Core, ...]:
+    """Return the cores that a ``nengo_loihi.Simulator`` made of the ensembles."""
+    model = simulator.model
     layer_of = {
         id(block): name
         for name, ensemble in ensembles.items()
         for block in _blocks(model.objs[ensemble]["in"])
     }
-    cores = tuple(
+    return tuple(
         Core(layer_of[id(block)], block, np.array(model.block_comp_map[block].list, np.int64))
         for block in model.blocks
     )
-    chip = Chip(network, dict(ensembles), simulator, cores)
-    # nengo-loihi warns of simulators that are deleted while they are open
-    weakref.finalize(chip, simulator.close)
-    return chip
 
 
 def _blocks(built: Any) -> list[Any]:

@@ -94,8 +94,7 @@ def _attempt(blueprint: Blueprint, tilings: Plan, seed: int) -> Construction:
     ]
     if problems:
         raise UnsupportedModelError(problems, model=f"network {blueprint.network.name!r}")
-    network, ensembles = emit_network(blueprint, tilings, scales, bias, seed=seed)
-    chip = build(network, ensembles, seed=seed)
+    chip = build(*emit_network(blueprint, tilings, scales, bias, seed=seed), seed=seed)
     integers = extract(chip, blueprint.layers)
     for layer in integers.layers:
         assert layer.lowest.min() >= -VOLTAGE_MAX, f"{layer.name}: below what the chip holds"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -89,13 +89,38 @@ class LoihiEmitted:
         readouts = [x.name for x in self.blueprint.layers if x.kind == "readout"]
         shapes = {layer.name: layer.shape for layer in self.blueprint.layers}
         self._engine = Engine(self.integers, shapes, readouts)
-        self._emulator = Emulator(self.chip, readouts)
+        self._emulator = Emulator(self.chip.simulator, self.chip.ensembles, readouts)
         vars(self).pop("executable", None)
 
     @property
     def network(self) -> Any:
         """The ``nengo.Network``; ``nengo_loihi.Simulator(network, target="sim")`` builds it."""
         return self.chip.network
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The ``nengo.Ensemble`` of every layer, by its name."""
+        return self.chip.ensembles
+
+    @property
+    def probes(self) -> dict[str, Any]:
+        """The ``nengo.Probe`` of every readout's voltages, by its name."""
+        return self.chip.probes
+
+    def present(self, x: Samples, simulator: Any) -> None:
+        """Write one sample to the bias registers of a simulator of your own.
+
+        Parameters
+        ----------
+        x : (*shape) array or dict of arrays by input name
+            One preprocessed sample.
+        simulator : nengo_loihi.Simulator
+            Of :attr:`network`, on the emulator.
+        """
+        one = {k: v[None] for k, v in x.items()} if isinstance(x, Mapping) else np.asarray(x)[None]
+        bias, _ = self._biases(named_samples(self.blueprint.network, one))
+        emulator = Emulator(simulator, self.chip.ensembles)
+        emulator.write({name: rows[0] for name, rows in bias.items()})
 
     @cached_property
     def executable(self) -> Network:
@@ -116,13 +141,14 @@ class LoihiEmitted:
         steps = check_timesteps(self.executable, timesteps)
         samples = named_samples(self.blueprint.network, x)
         recorded = recorded_names(self.executable, record)
-        parts = []
-        clipped = 0
-        for rows in _batches(samples):
-            result, lost = self._simulate(rows, steps, sorted(recorded))
-            clipped += lost
-            parts.append(self._decode(result, recorded))
-        return _joined(parts, {"clipped_currents": clipped})
+        while True:
+            exponent, parts, clipped = self._readout_exponent, [], 0
+            for rows in _batches(samples):
+                result, lost = self._simulate(rows, steps, sorted(recorded))
+                clipped += lost
+                parts.append(self._decode(result, recorded))
+            if exponent == self._readout_exponent:  # all batches ran on one chip
+                return _joined(parts, {"clipped_currents": clipped})
 
     def _simulate(
         self, rows: dict[str, npt.NDArray[Any]], steps: int, recorded: Sequence[str]
@@ -156,6 +182,11 @@ class LoihiEmitted:
             currents = host_currents(layer, rows)
             if currents is None:
                 continue
+            if layer.kind == "input" and not self.options.signed_input and (currents < 0).any():
+                raise DataError(
+                    f"samples are negative, {layer.name!r} has neurons for positive values only",
+                    hint="leave out signed_input=False",
+                )
             if not np.isfinite(currents).all():
                 raise DataError(f"samples give infinite currents or NaN in layer {layer.name!r}")
             exact = currents * self.integers[layer.name].scale

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.loihi.chip import Chip
+from snnconvert.backends.loihi.chip import cores_of
 from snnconvert.backends.loihi.engine import EngineResult
 
 Ints = npt.NDArray[np.int32]
 
 
 class Emulator:
-    """The chip in the simulator that nengo-loihi built for it.
+    """A ``nengo_loihi.Simulator`` of an emitted network.
 
     Parameters
     ----------
-    chip : Chip
-    readouts : sequence of str
+    simulator : nengo_loihi.Simulator
+        On the emulator (``target="sim"``).
+    ensembles : dict of str to nengo.Ensemble
+        By layer.
+    readouts : iterable of str
         Layers whose voltages are kept.
     """
 
-    def __init__(self, chip: Chip, readouts: Sequence[str]) -> None:
-        self.chip = chip
+    def __init__(
+        self, simulator: Any, ensembles: Mapping[str, Any], readouts: Iterable[str] = ()
+    ) -> None:
+        self.simulator = simulator
         self.readouts = tuple(readouts)
-        self.emulator: Any = chip.simulator.sims["emulator"]
+        self.emulator: Any = simulator.sims["emulator"]
         slices = self.emulator.block_info.slices
-        self.places: dict[str, npt.NDArray[np.int64]] = {}
-        for name in chip.ensembles:
-            cores = chip.of_layer(name)
-            place = np.zeros(sum(len(c.neurons) for c in cores), np.int64)
-            for core in cores:
-                here = slices[core.block]
-                place[core.neurons] = np.arange(here.start, here.stop)
-            self.places[name] = place
+        self.places = {
+            name: np.zeros(ensemble.n_neurons, np.int64) for name, ensemble in ensembles.items()
+        }
+        for core in cores_of(simulator, ensembles):
+            here = slices[core.block]
+            self.places[core.layer][core.neurons] = np.arange(here.start, here.stop)
 
     def reset(self) -> None:
         """Return to the state before the first step; nengo-loihi has no reset of its own."""
@@ -47,8 +50,13 @@ class Emulator:
         compartment.spiked[:] = False
         for spikes in self.emulator.synapses.spikes_in.values():
             spikes.clear()
-        self.chip.simulator.clear_probes()
+        self.simulator.clear_probes()
         self.emulator.t = 0
+
+    def write(self, bias: Mapping[str, Ints]) -> None:
+        """Write the bias registers of layers, each (size,)."""
+        for name, registers in bias.items():
+            self.emulator.compartment.bias[self.places[name]] = registers
 
     def run(self, bias: Mapping[str, Ints], samples: int, steps: int) -> EngineResult:
         """Simulate `samples` samples for `steps` steps; all spikes are recorded.
@@ -66,8 +74,7 @@ class Emulator:
                 result.voltages[name] = np.zeros((samples, steps, len(place)), np.int32)
         for sample in range(samples):
             self.reset()
-            for name, rows in bias.items():
-                self.emulator.compartment.bias[self.places[name]] = rows[sample]
+            self.write({name: rows[sample] for name, rows in bias.items()})
             for t in range(steps):
                 self._step()
                 for name, place in self.places.items():
@@ -83,4 +90,4 @@ class Emulator:
         with warnings.catch_warnings():
             # Currents beyond 21 bits wrap; the engine counts every one of them.
             warnings.filterwarnings("ignore", "Overflow in q0", UserWarning)
-            self.chip.simulator.step()
+            self.simulator.step()

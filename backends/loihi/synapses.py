@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -45,6 +45,7 @@ class SharedKernel:
     input_shape, output_shape : (channels, rows, columns)
     """
 
+    form: ClassVar[str] = "shared kernel"
     weight: FloatArray
     strides: tuple[int, int]
     padding: Literal["valid", "same"]
@@ -96,6 +97,7 @@ class DenseSynapses:
     weight : (targets, sources) float64 array
     """
 
+    form: ClassVar[str] = "dense"
     weight: FloatArray
 
     def to_sparse(self) -> sp.csr_array:
@@ -112,6 +114,7 @@ class SparseSynapses:
     matrix : (targets, sources) CSR float64 array
     """
 
+    form: ClassVar[str] = "sparse"
     matrix: sp.csr_array
 
     def to_sparse(self) -> sp.csr_array:

@@ -100,13 +100,12 @@ def built_usage(blueprint: Blueprint, tilings: dict[str, Tiling]) -> dict[str, l
         layer.name: tile_scales(blueprint, layer, tilings[layer.name], bias[layer.name])
         for layer in blueprint.layers
     }
-    network, ensembles = emit_network(blueprint, tilings, scales, bias, seed=0)
-    chip = build(network, ensembles, seed=0)
+    chip = build(*emit_network(blueprint, tilings, scales, bias, seed=0), seed=0)
     return {
         name: [
             [int(n) for n, _ in core.block.utilization().values()] for core in chip.of_layer(name)
         ]
-        for name in ensembles
+        for name in chip.ensembles
     }
 
 
