@@ -22,6 +22,9 @@ from snnconvert.convert.network import Network, Readout
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
 
+ROUNDING = 1e-9
+"""Relative errors closer than that are equal: the smaller share is taken."""
+
 
 def choose_discard(
     network: Network, result: RunResult, expected: Mapping[str, npt.NDArray[Any]], timesteps: int
@@ -55,7 +58,8 @@ def choose_discard(
             share: logit_error(decode(replace(readout, discard=share), accumulated)[-1], target)
             for share in SHARES
         }
-        best = min(found, key=lambda share: (found[share], share))
+        least = min(found.values())
+        best = next(share for share in SHARES if found[share] <= least + ROUNDING)
         readouts.append(replace(readout, discard=best))
         errors = errors or {f"{share:g}": error for share, error in found.items()}
     return network.replace_nodes(readouts), errors

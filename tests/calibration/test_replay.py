@@ -1,0 +1,122 @@
+"""The replay against the reference simulation: the same spikes, layer by layer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.calibration.replay import (
+    FITTED,
+    HELD_OUT,
+    MEMORY,
+    Drive,
+    Teacher,
+    channel_mean,
+    replay,
+    rows_that_fit,
+)
+from snnconvert.convert.build_network import build_network
+from snnconvert.convert.graph import Relu
+from snnconvert.convert.lower import lower
+from snnconvert.convert.network import Network, Population
+from tests.graphs import Sketch, samples_for
+from tests.networks import Case, cases
+
+
+def without_discard(network: Network) -> Network:
+    return network.replace_nodes(replace(r, discard=0.0) for r in network.readouts)
+
+
+@settings(max_examples=60)
+@given(cases("dyadic", staged=False))
+def test_equals_the_reference_on_numbers_that_are_exact(case: Case) -> None:
+    network = without_discard(case.network)
+    counts = {}
+
+    def note(population: Population, drive: Drive) -> Population:
+        counts[population.name] = drive.counts(population)
+        return population
+
+    replayed = replay(network, case.samples, case.timesteps, note)
+    expected = ReferenceSimulation(network).run(case.samples, case.timesteps)
+    assert counts.keys() == expected.spike_counts.keys()
+    for name, count in expected.spike_counts.items():
+        np.testing.assert_array_equal(counts[name], count, err_msg=name)
+    for name, output in expected.outputs.items():
+        np.testing.assert_allclose(replayed.outputs[name], output[-1], rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(cases("dyadic", staged=False))
+def test_later_populations_see_the_corrected_ones(case: Case) -> None:
+    network = without_discard(case.network)
+
+    def halve(population: Population, _: Drive) -> Population:
+        return replace(population, threshold=np.asarray(population.threshold / 2))
+
+    replayed = replay(network, case.samples, case.timesteps, halve)
+    halved = network.replace_nodes(halve(p, None) for p in network.populations)  # type: ignore[arg-type]
+    expected = ReferenceSimulation(halved).run(case.samples, case.timesteps)
+    for name, output in expected.outputs.items():
+        np.testing.assert_allclose(replayed.outputs[name], output[-1], rtol=1e-12, atol=1e-12)
+    for p in replayed.network.populations:
+        np.testing.assert_array_equal(p.threshold, np.asarray(halved[p.name].threshold))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "threshold", "mean"),
+    [
+        ((3, 2, 2), 0, (3, 1, 1), (3, 1, 1)),
+        ((2, 2, 3), 2, (1, 1, 3), (1, 1, 3)),
+        ((3, 2, 2), 0, (1, 1, 1), (1, 1, 1)),
+        ((3,), 0, (3,), (3,)),
+    ],
+)
+def test_channel_means_vary_where_thresholds_do(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    axis: int,
+    threshold: tuple[int, ...],
+    mean: tuple[int, ...],
+) -> None:
+    ones = np.ones(threshold)
+    p = Population("p", shape, ones, ones, ones, ones, ones / 2, channel_axis=axis)
+    values = rng.standard_normal((5, *shape))
+    got = channel_mean(p, values)
+    assert got.shape == mean
+    others = tuple(a + 1 for a, extent in enumerate(mean) if extent == 1)
+    np.testing.assert_allclose(got, values.mean(axis=(0, *others), keepdims=True)[0])
+
+
+def test_rows_are_limited_by_memory() -> None:
+    sketch = Sketch()
+    relu = sketch.relu(sketch.conv(sketch.input((2, 100, 100)), 4, pad=1))
+    graph = lower(sketch.graph(sketch.dense(relu)))
+    ones = {n.name: np.ones((1, 1, 1)) for n in graph.activations}
+    network = build_network(graph, ones)
+    bytes_a_row = 4 * 4 * 40_000 * 64
+    assert rows_that_fit(network, 64) == MEMORY // bytes_a_row == 26
+    assert rows_that_fit(network, 10**9) == 1
+
+
+def test_a_teacher_knows_the_activations_of_its_rows() -> None:
+    sketch = Sketch()
+    relu = sketch.relu(sketch.dense(sketch.input((4,)), 3))
+    graph = lower(sketch.graph(sketch.dense(relu, 2)))
+    network = build_network(graph, {relu: np.ones(3)})
+    rows = samples_for(graph, 7)
+    teacher = Teacher.of(network, graph, rows, 8)
+    assert teacher.count == 7
+    assert teacher.activations.keys() == {relu, graph.outputs[0]}
+    assert isinstance(graph[relu].op, Relu)
+    np.testing.assert_allclose(
+        teacher.activations[relu], graph.evaluate(rows, [relu])[relu], rtol=1e-6
+    )
+
+
+def test_rows_that_make_a_correction_do_not_judge_it() -> None:
+    rows = np.arange(7)
+    assert sorted([*rows[FITTED], *rows[HELD_OUT]]) == rows.tolist()
+    assert not set(rows[FITTED]) & set(rows[HELD_OUT])
