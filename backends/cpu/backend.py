@@ -14,6 +14,7 @@ from snnconvert.backends.base import (
     RunResult,
     Samples,
     check_capabilities,
+    check_options,
     check_timesteps,
     decode,
     named_samples,
@@ -52,7 +53,12 @@ class CpuBackend:
         return check_capabilities(self.name, self.capabilities, network)
 
     def emit(
-        self, model: Any, *, threads: int | None = None, memory_bytes: int | None = None
+        self,
+        model: Any,
+        *,
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+        **unknown: Any,
     ) -> CpuSimulation:
         """Prepare a SpikingModel or Network for this processor.
 
@@ -70,8 +76,10 @@ class CpuBackend:
         UnsupportedModelError
             If the network needs what this backend lacks.
         UsageError
-            If `threads` is below 1 or the memory does not hold one sample for one step.
+            If `threads` is below 1, the memory does not hold one sample for one step, or there
+            is an option of another name.
         """
+        check_options(self.name, self.capabilities, unknown)
         network = network_of(model)
         problems = self.check(network)
         if problems:

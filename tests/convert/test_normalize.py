@@ -20,7 +20,7 @@ from snnconvert.convert.linear import (
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Reset
 from snnconvert.convert.normalize import normalize
 
-half_hundred = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+property_test = settings(max_examples=35, suppress_health_check=[HealthCheck.too_slow])
 
 
 def kernel_of(operator: LinearOperator) -> FloatArray:
@@ -35,7 +35,7 @@ def array(*numbers: float, channels: bool = False) -> FloatArray:
     return values.reshape(-1, 1, 1) if channels else values
 
 
-@half_hundred
+@property_test
 @given(cases("dyadic"))
 def test_with_exact_products_every_spike_stays(case: Case) -> None:
     """Thresholds are powers of two, so dividing by them rounds nothing."""
@@ -44,7 +44,7 @@ def test_with_exact_products_every_spike_stays(case: Case) -> None:
     assert_same_run(after.run(case.samples, case.timesteps, record=("*",)), before)
 
 
-@half_hundred
+@property_test
 @given(cases("float"))
 def test_with_any_numbers_the_outputs_agree_up_to_rounding(case: Case) -> None:
     before = ReferenceSimulation(case.network).run(case.samples, case.timesteps)
@@ -55,7 +55,7 @@ def test_with_any_numbers_the_outputs_agree_up_to_rounding(case: Case) -> None:
         np.testing.assert_allclose(after.outputs[name], output, rtol=1e-9, atol=1e-9)
 
 
-@half_hundred
+@property_test
 @given(cases("float"))
 def test_thresholds_and_amplitudes_are_one(case: Case) -> None:
     network = normalize(case.network)

@@ -16,7 +16,7 @@ from snnconvert.convert.network import Connection, Input, Network, Population, R
 from snnconvert.convert.normalize import normalize
 from snnconvert.convert.quantize import quantize_weights
 
-property_test = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+property_test = settings(max_examples=35, suppress_health_check=[HealthCheck.too_slow])
 ONE, ZERO = np.ones(()), np.zeros(())
 
 

@@ -11,7 +11,7 @@ from snnconvert.convert.linear import Chain, Dense, Scale
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
 from snnconvert.convert.relays import inline_relays
 
-property_test = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+property_test = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 ONE, ZERO = np.ones(()), np.zeros(())
 
 
