@@ -279,6 +279,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
 
     path = _model_path(options["model"])
     target = options["target"]
+    _check_emit_options(target, options)
     folder = Path(options["output"] or f"{path.stem}-{target}")
     with OutputFolder(folder, force=options["force"]) as temporary:
         with _Progress() as progress:
@@ -315,7 +316,6 @@ def convert(context: click.Context, /, **options: Any) -> int:
 def _evaluate(
     snn: SpikingModel, x: Any, y: Any, options: dict[str, Any], progress: Any, target: str | None
 ) -> Evaluation:
-    extra = {} if options["input_kind"] is None else {"input": options["input_kind"]}
     return snn.evaluate(
         x,
         y,
@@ -324,8 +324,21 @@ def _evaluate(
         num_samples=options["num_samples"],
         batch_size=options["batch_size"],
         progress=progress,
-        **extra,
+        **_emit_options(options),
     )
+
+
+def _emit_options(options: dict[str, Any]) -> dict[str, str]:
+    return {} if options["input_kind"] is None else {"input": options["input_kind"]}
+
+
+def _check_emit_options(target: str, options: dict[str, Any]) -> None:
+    """Refuse options that the target does not have, before any work."""
+    from snnconvert.backends.base import check_options, get_backend
+
+    given = _emit_options(options)
+    if given:
+        check_options(target, get_backend(target).capabilities, given)
 
 
 def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]) -> int:

@@ -26,6 +26,8 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 100
+RANGE_RATIO = 4.0
+"""Evaluation rows may be larger or smaller than calibration rows by this factor."""
 
 
 def evaluate_model(
@@ -121,7 +123,7 @@ def evaluate_model(
         resources=emitted.resources(),
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
-        warnings=(*snn.warnings, *_run_warnings(measurement.details)),
+        warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
         notes=snn.notes,
     )
     return Evaluation(measurement, context)
@@ -177,6 +179,7 @@ def _ladder(
     readout = snn.network.readouts[0].name
     plain = replace(snn.network, weight_bits=None)
     final = measured.accuracy[-1]
+    levels = snn.network.timesteps or timesteps  # a staged network has the levels of its windows
 
     def rung(name: str, run: Callable[[Samples], FloatArray]) -> Rung:
         outputs = np.concatenate([run(rows) for rows in _batches(samples, batch_size)])
@@ -192,7 +195,7 @@ def _ladder(
     uncorrected = plain.replace_nodes(map(_uncorrected, plain.populations))
     executable = prepare(uncorrected).network
     rungs = [
-        rung("quantised_ann", lambda rows: quantised_forward(executable, rows, timesteps)[readout])
+        rung("quantised_ann", lambda rows: quantised_forward(executable, rows, levels)[readout])
     ]
     exact = get_backend(target).capabilities.exact and snn.network.reset == "subtract"
     softly = with_reset(uncorrected, "subtract")
@@ -234,9 +237,24 @@ def _neuron(snn: SpikingModel) -> str:
     return ", ".join(dict.fromkeys(p.neuron for p in snn.network.populations))
 
 
-def _run_warnings(details: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for each thing that the target's arithmetic clipped or wrapped."""
-    for name, counted in details.items():
+def _range_warnings(snn: SpikingModel, samples: Samples) -> Iterator[str]:
+    """Yield a warning where evaluation rows are of another magnitude than calibration rows."""
+    for node in snn.network.inputs:
+        largest = float(np.abs(samples[node.name]).max(initial=0.0))
+        if not node.bound / RANGE_RATIO <= largest <= node.bound * RANGE_RATIO:
+            yield (
+                f"input {node.name!r}: calibration rows reach {node.bound:g}, evaluation rows "
+                f"{largest:g}; were both preprocessed alike?"
+            )
+
+
+def _run_warnings(measured: Measurement) -> Iterator[str]:
+    """Yield a warning for silent layers, and for what the target clipped or wrapped."""
+    silent = [layer.name for layer in measured.layers if layer.rate == 0]
+    if silent:
+        listed = ", ".join(silent)
+        yield f"no neuron fired in {len(silent)} of {len(measured.layers)} layers: {listed}"
+    for name, counted in measured.details.items():
         total = sum(counted.values()) if isinstance(counted, Mapping) else counted
         if isinstance(total, int) and not isinstance(total, bool) and total > 0:
             yield f"the run counted {total:,} {name.replace('_', ' ')}; see fidelity.run"

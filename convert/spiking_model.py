@@ -69,6 +69,13 @@ class SpikingModel:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        network = self.network
+        return (
+            f"<SpikingModel {network.name!r}: {len(network.populations)} populations, "
+            f"{network.neurons:,} neurons, for target {self.target!r} at T = {self.timesteps}>"
+        )
+
     @cached_property
     def graph(self) -> Graph:
         """The lowered graph of the original network."""

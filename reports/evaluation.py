@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
-from snnconvert.convert.errors import DataError, UsageError
+from snnconvert.convert.errors import DataError, OutputError, UsageError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
@@ -187,11 +188,21 @@ class Evaluation:
 
         return summary_table(self)
 
-    def write(self, folder: Path) -> None:
-        """Write report.json, report.html and accuracy.csv into an existing folder."""
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write report.json, report.html and accuracy.csv into a folder, made where it is missing.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
         from snnconvert.reports.render import write_report
 
-        write_report(self, folder)
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            write_report(self, Path(folder))
+        except OSError as error:
+            raise OutputError(f"cannot write {folder}", why=str(error)) from error
 
 
 def evaluate(

@@ -41,7 +41,7 @@ RUNGS = {
     "snn": RungText(
         "Spiking network",
         "spikes arrive unevenly, and late in deep layers",
-        "more timesteps (--timesteps), staged firing (--schedule full)",
+        "more timesteps (--timesteps), staged firing (--schedule full) where the target has it",
     ),
     "integer_snn": RungText(
         "Integer spiking network",
@@ -51,7 +51,7 @@ RUNGS = {
     "target": RungText(
         "On the target",
         "the target's own rules: its reset, delays, input and number formats",
-        "reset by subtraction (--reset subtract), --input host, another --target",
+        "more timesteps (--timesteps), another --target",
     ),
 }
 """The rungs in order, by their names in report.json."""

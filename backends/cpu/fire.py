@@ -7,11 +7,11 @@ does not matter and the kernel equals the neuron's plain ``step`` bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
+
+from snnconvert.backends.kernel_cache import compiled
 
 BLOCK = 512
 """Neurons in a block: its voltage, threshold, constant and count take 16 KiB."""
@@ -54,15 +54,6 @@ def _integrate_and_fire(
                     fired[i] = ONE if spike else NONE
                     count[i] += 1 if spike else 0
                     v[i] = (u - limit[i]) * kept if spike else u
-
-
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile for threads without the interpreter's lock, cached on disk where that is possible."""
-    try:
-        kernel: Callable[..., None] = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # Numba's word for "no folder to write the cache to"
-        kernel = numba.njit(nogil=True)(function)
-    return kernel
 
 
 integrate_and_fire = compiled(_integrate_and_fire)

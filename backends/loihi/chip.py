@@ -18,7 +18,7 @@ from snnconvert.backends.loihi.cores import Tiling
 from snnconvert.backends.loihi.nengo_modules import nengo, nengo_loihi
 from snnconvert.backends.loihi.neurons import ResetToZero
 from snnconvert.backends.loihi.planner import Plan
-from snnconvert.backends.loihi.scales import VOLTAGE_MAX, TileScales
+from snnconvert.backends.loihi.scales import TileScales
 from snnconvert.backends.loihi.synapses import DenseSynapses, SharedKernel, Synapses
 from snnconvert.convert.errors import Problem, UnsupportedModelError
 from snnconvert.convert.linear import FloatArray
@@ -114,8 +114,9 @@ def emit_network(
 
 
 def _ensemble(layer: Layer, scales: TileScales, bias: FloatArray) -> Any:
-    # The chip clips voltages at 1 - 2**23 of its own units; the finest tile decides.
-    lowest = -VOLTAGE_MAX / scales.scale.max()
+    # The chip clips voltages at 1 - 2**k of its own units, k at most 23, and nengo-loihi rounds k.
+    # Just below the point where the finest tile's k would be rounded to 24, most tiles get 23.
+    lowest = -(2.0**23.49) / scales.scale.max()
     return nengo.Ensemble(
         layer.size,
         dimensions=1,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from snnconvert.backends.kernel_cache import compiled
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -24,7 +25,7 @@ WORD = 8
 """Spikes that are skipped together where there are none."""
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def deliver(
     current: Ints,
     neurons: Ints,
@@ -59,7 +60,7 @@ def deliver(
                     sums[j] += added[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def fire(
     current: Ints,
     bias: Ints,

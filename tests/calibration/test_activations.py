@@ -1,6 +1,7 @@
 """The observed statistics against the values themselves, on models made here and by others."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ def everything(rng: np.random.Generator, batch: int | str = FREE) -> onnx.ModelP
         make_node("Relu", ["g"], ["r4"], name="relu4"),
         make_node("MatMul", ["r4", "w5"], ["y"], name="logits"),
     ]
-    constants = {
+    constants: dict[str, Any] = {
         "w1": float32(rng, 3, 1, 3, 3),
         "w2": float32(rng, 3, 3, 3, 3) / 3,
         "low": np.float32(-1),

@@ -114,11 +114,13 @@ def test_progress_counts_populations() -> None:
 
 @pytest.mark.slow
 def test_a_trained_residual_network_gains() -> None:
-    imported = import_onnx(shipped_model_path("fashion_resnet"))
+    path = shipped_model_path("fashion_resnet")
+    assert path is not None
+    imported = import_onnx(path)
     assert imported.graph is not None
     graph = lower(imported.graph)
     shapes = {node.name: node.shape for node in graph.inputs}
-    data = shipped_model_path("fashion_resnet").with_suffix(".calibration.npz")
+    data = path.with_suffix(".calibration.npz")
     source = open_samples(data, shapes, limit=32)
     found = observe(graph, imported.model_bytes, source, threads=1)
     scales = get_method("mse", timesteps=T).scales(found)
