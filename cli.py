@@ -446,6 +446,9 @@ def _model_path(model: str) -> Path:
     path = Path(model)
     try:
         if path.exists() and not path.is_dir():
+            if path.suffix == ".snn":
+                hint = f"snnconvert run {model} --eval E.npz"
+                raise UsageError(f"{model} is a converted network, not an ONNX model", hint=hint)
             return path
     except OSError as error:
         raise UsageError(f"cannot read {model}", why=str(error)) from error

@@ -149,7 +149,7 @@ def read_artifact(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
         raise ArtifactError(
             f"{file} is not a readable .snn file",
             why=f"{type(error).__name__}: {error}",
-            hint="write it again with snnconvert MODEL.onnx",
+            hint="such files are written by snnconvert MODEL.onnx, which takes the ONNX model",
         ) from error
 
 

@@ -1019,3 +1019,14 @@ def test_the_exit_status_reaches_the_shell(
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (status, "")
     assert "net.onnx can be converted" in out or "2 problems" in out
+
+
+def test_a_converted_network_is_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = tmp_path / "network.snn"
+    network.write_bytes(b"PK")
+    assert main([str(network)]) == 2
+    err = capsys.readouterr().err
+    assert "is a converted network, not an ONNX model" in err
+    assert f"snnconvert run {network} --eval E.npz" in err

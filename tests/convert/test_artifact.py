@@ -294,7 +294,7 @@ def test_not_a_zip_file(tmp_path: Path, data: bytes) -> None:
     error = refused(path)
     assert error.message == f"{path} is not a readable .snn file"
     assert error.why == "BadZipFile: File is not a zip file"
-    assert error.hint == "write it again with snnconvert MODEL.onnx"
+    assert "snnconvert MODEL.onnx, which takes the ONNX model" in error.hint
 
 
 def test_no_manifest(tmp_path: Path) -> None:
