@@ -257,7 +257,8 @@ def _run_warnings(measured: Measurement) -> Iterator[str]:
     for name, counted in measured.details.items():
         total = sum(counted.values()) if isinstance(counted, Mapping) else counted
         if isinstance(total, int) and not isinstance(total, bool) and total > 0:
-            yield f"the run counted {total:,} {name.replace('_', ' ')}; see fidelity.run"
+            what = name.replace("_", " ")
+            yield f"the target's arithmetic clipped or wrapped: {total:,} {what} (fidelity.run)"
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:
