@@ -30,8 +30,9 @@ class Observed:
     Attributes
     ----------
     layers : dict of LayerStatistics
-        By name of Relu node, in order; without the neurons of max-pooling trees, which take over
-        the thresholds of the pooled population.
+        By name of Relu node that is calibrated, in order: without the neurons of max-pooling
+        trees, which take over the thresholds of the pooled population, and without those whose
+        function dictates the threshold.
     inputs : dict of float
         Largest magnitude of each input.
     rows : int
@@ -99,7 +100,7 @@ def _empty_statistics(graph: Graph) -> dict[str, LayerStatistics]:
     return {
         node.name: LayerStatistics(node.shape, channel_axis(graph, node.name), node.op.ceiling)
         for node in graph.nodes
-        if isinstance(node.op, Relu) and node.op.follows is None
+        if isinstance(node.op, Relu) and node.op.calibrated
     }
 
 

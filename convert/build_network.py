@@ -75,8 +75,8 @@ def build_network(
     graph : Graph
         Lowered: affine maps, sums, concatenations and Relu.
     scales : dict of arrays
-        Threshold of each Relu node without `follows`, broadcastable to its shape: the activation
-        that maps to a rate of 1.
+        Threshold of each calibrated Relu node, broadcastable to its shape: the activation that
+        maps to a rate of 1.
     reset : {"subtract", "zero"}
     v_init : float
         Initial voltage as a share of the threshold, in [0, 1).
@@ -187,7 +187,7 @@ class _Builder:
         if op.follows is not None:
             compared = self._largest_rates(self.sums[node.inputs[0]].terms, node.shape)
             return _collapse(_fill_gaps(compared), node.shape)
-        threshold = self.scales.get(node.name)
+        threshold = self.scales.get(node.name) if op.threshold is None else op.threshold
         if threshold is None:
             raise CalibrationError(f"population {node.name!r} was given no threshold")
         threshold = np.asarray(threshold, np.float64)

@@ -69,10 +69,19 @@ class Relu:
     follows : str or None
         Name of the max-pooling whose tree this neuron belongs to, where only copies of rates are
         pooled: it takes over the thresholds of the populations that it compares.
+    threshold : float array or None
+        Threshold that the function itself dictates, broadcastable to the shape: the width of a
+        fitted ramp, or the range of a quantiser. It is not calibrated.
     """
 
     ceiling: float | None = None
     follows: str | None = None
+    threshold: FloatArray | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a threshold must be chosen from activation statistics."""
+        return self.follows is None and self.threshold is None
 
 
 @dataclass(frozen=True, eq=False)

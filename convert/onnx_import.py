@@ -10,12 +10,12 @@ from onnx import ModelProto
 
 from snnconvert.convert.errors import ModelFileError, Problem, UnsupportedModelError
 from snnconvert.convert.graph import Graph
-from snnconvert.convert.onnx_file import OnnxFile, label, opsets, read_onnx, serialise
-from snnconvert.convert.onnx_functions import inline_functions
-from snnconvert.convert.onnx_inputs import InputSpec, read_inputs
-from snnconvert.convert.onnx_structure import Structure, read_structure
-from snnconvert.convert.onnx_translate import Translation, translate
-from snnconvert.convert.onnx_write import (
+from snnconvert.convert.importer.file import OnnxFile, label, opsets, read_onnx, serialise
+from snnconvert.convert.importer.functions import inline_functions
+from snnconvert.convert.importer.inputs import InputSpec, read_inputs
+from snnconvert.convert.importer.structure import Structure, read_structure
+from snnconvert.convert.importer.translate import Translation, translate
+from snnconvert.convert.importer.write import (
     cut_model,
     fix_batch,
     readable_by_onnxruntime,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnx.defs import onnx_opset_version
 
-from snnconvert.convert.onnx_registry import supported_operators
+from snnconvert.convert.importer.registry import supported_operators
 
 HEAD = """# Supported ONNX operators
 

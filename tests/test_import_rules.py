@@ -39,7 +39,12 @@ class Never:
 IMPORT_RULES = (
     Only(
         ("onnx",),
-        ("convert/ops/*", "convert/onnx_*.py", "calibration/activations.py"),
+        (
+            "convert/ops/*",
+            "convert/importer/*",
+            "convert/onnx_import.py",
+            "calibration/activations.py",
+        ),
         "the rest of the program knows the Graph, not the file format",
     ),
     Only(("nengo",), ("backends/nengo/*", "backends/loihi/*"), "Nengo is an extra"),

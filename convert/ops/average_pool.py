@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.window import Geometry, covered, read_kernel_shape, read_pooling
 from snnconvert.convert.linear import FloatArray, Scale, SumPool
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_window import Geometry, covered, read_kernel_shape, read_pooling
 
 
 @operator("AveragePool", since=7)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from snnconvert.convert.graph import Clip
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from snnconvert.convert.graph import Concat
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import without_batch
 from snnconvert.convert.linear import FloatArray, Select, Shape
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_shapes import without_batch
 
 
 @operator("Concat", since=4)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.window import read_geometry
 from snnconvert.convert.linear import Convolution
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_window import read_geometry
 
 
 @operator("Conv", since=1)

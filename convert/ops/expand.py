@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_shapes import broadcast_shape, stretch
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import broadcast_shape, stretch
 
 
 @operator("Expand", since=8)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Constant, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.sums import Term, add_terms
 from snnconvert.convert.linear import Dense
-from snnconvert.convert.onnx_builder import Constant, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_sums import Term, add_terms
 
 
 @operator("Gemm", since=7)

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from snnconvert.convert.graph import MaxPool
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import Scale, SumPool, Window
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
 
 
 @operator("GlobalAveragePool", since=1)

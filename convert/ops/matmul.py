@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import Dense, FloatArray, Reshape
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
 
 
 @operator("MatMul", since=1)

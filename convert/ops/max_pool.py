@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from snnconvert.convert.graph import MaxPool
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_window import read_kernel_shape, read_pooling
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.window import read_kernel_shape, read_pooling
 
 
 @operator("MaxPool", since=1)

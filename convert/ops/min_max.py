@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from snnconvert.convert.graph import Clip
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
 
 LARGEST_VARIED_BOUND = 1e5
 """Single precision keeps values of 0.01 apart beside it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
 from snnconvert.convert.linear import FloatArray, Scale
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
 
 GATE_HINT = "use a network without gates (squeeze-and-excite, attention), or cut the graph"
 

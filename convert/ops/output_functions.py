@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from snnconvert.convert.graph import OutputFunction
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import Reshape
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
 
 
 @operator("Softmax", since=13)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import select
 from snnconvert.convert.linear import FloatArray, IntArray, Select
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
-from snnconvert.convert.onnx_shapes import select
 
 MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import LinearOperator, ReduceSum, Reshape, Scale
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
 
 
 @operator("ReduceSum", since=1)

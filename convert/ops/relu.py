@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from snnconvert.convert.graph import Relu
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 
 
 @operator("Relu", since=6)

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 
 
 @operator("Shape", since=1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import Transpose
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import operator
 
 
 @operator("Transpose", since=1)

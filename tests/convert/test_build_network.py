@@ -546,3 +546,11 @@ def test_a_staged_tree_is_the_maximum_of_the_quantised_values(data: st.DataObjec
     expected = graph.evaluate(samples, activation=quantised(network, 8), dtype=np.float64)
     (found,) = staged_outputs(network, samples, 8)
     np.testing.assert_array_equal(found, expected["pool"])
+
+
+def test_a_threshold_that_the_function_dictates_needs_no_statistics() -> None:
+    sketch = Sketch()
+    dictated = Relu(ceiling=2.0, threshold=np.array([2.0, 1.0, 0.5]))
+    ramp = sketch.add(dictated, [sketch.input((3,))], (3,))
+    (population,) = build_network(lower(sketch.graph(ramp)), {}).populations
+    np.testing.assert_array_equal(population.threshold, [2.0, 1.0, 0.5])

@@ -13,9 +13,9 @@ from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, Tenso
 
 from snnconvert.convert.errors import ModelFileError, UsageError, did_you_mean
 from snnconvert.convert.graph import unused_name
-from snnconvert.convert.onnx_file import opsets
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_tensors import attribute_tensors, check_tensor, subgraphs
+from snnconvert.convert.importer.file import opsets
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.tensors import attribute_tensors, check_tensor, subgraphs
 
 
 @dataclass(frozen=True, eq=False)

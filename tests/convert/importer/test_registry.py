@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from snnconvert.convert import onnx_registry
-from snnconvert.convert.onnx_builder import GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import find_importer, operator, supported_operators
+from snnconvert.convert.importer import registry
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import find_importer, operator, supported_operators
 
 
 @pytest.fixture
 def other_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     supported_operators()  # so that the scan does not fall into the test
-    monkeypatch.setattr(onnx_registry, "_REGISTRY", {})
+    monkeypatch.setattr(registry, "_REGISTRY", {})
     yield
 
 

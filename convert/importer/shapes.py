@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.linear import Chain, IntArray, Reshape, Select, Shape
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
 
 
 def without_batch(

@@ -10,9 +10,9 @@ import onnx
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
 from snnconvert.convert.errors import ModelFileError, UsageError, did_you_mean
+from snnconvert.convert.importer.builder import MAX_ELEMENTS
+from snnconvert.convert.importer.structure import Structure
 from snnconvert.convert.linear import Shape
-from snnconvert.convert.onnx_builder import MAX_ELEMENTS
-from snnconvert.convert.onnx_structure import Structure
 
 MAX_EXTENT = 2**31 - 1
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto, ValueInfoProto
 
-from snnconvert.convert.onnx_file import opsets
-from snnconvert.convert.onnx_inputs import InputSpec
-from snnconvert.convert.onnx_structure import Structure, find_schema, unique_names
+from snnconvert.convert.importer.file import opsets
+from snnconvert.convert.importer.inputs import InputSpec
+from snnconvert.convert.importer.structure import Structure, find_schema, unique_names
 
 RUNTIME_OPSET = 26
 RUNTIME_IR_VERSION = 13

@@ -11,8 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from snnconvert.convert.onnx_builder import GraphBuilder
-    from snnconvert.convert.onnx_node import OnnxNode
+    from snnconvert.convert.importer.builder import GraphBuilder
+    from snnconvert.convert.importer.node import OnnxNode
 
 Importer: TypeAlias = "Callable[[OnnxNode, GraphBuilder], None]"
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_tensors import check_tensor, tensor_array, tensor_bytes
+from snnconvert.convert.importer.tensors import check_tensor, tensor_array, tensor_bytes
 
 # FLOAT8E8M0 is left out: it holds powers of two only, no 0.
 REAL = sorted(

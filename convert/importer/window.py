@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.linear import FloatArray, Shape, Window
-from snnconvert.convert.onnx_builder import Activation, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
 
 AUTO_PAD = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 MAX_EXTENT = 2**31 - 1

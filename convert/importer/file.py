@@ -15,7 +15,7 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 from onnx import FunctionProto, GraphProto, ModelProto
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_tensors import all_tensors, embed_external_data, subgraphs
+from snnconvert.convert.importer.tensors import all_tensors, embed_external_data, subgraphs
 
 OLDEST_OPSET = 7
 MAX_FILE_BYTES = 2**31 - 1

@@ -8,7 +8,7 @@ import onnx
 from onnx import ModelProto, NodeProto, inliner
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_tensors import subgraphs
+from snnconvert.convert.importer.tensors import subgraphs
 
 MAX_NODES = 200_000
 

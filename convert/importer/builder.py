@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from snnconvert.convert.errors import ModelFileError
 from snnconvert.convert.graph import Add, Affine, GraphInput, Node, Op, unused_name
+from snnconvert.convert.importer.node import OnnxNode, UnknownInput
 from snnconvert.convert.linear import (
     Chain,
     FloatArray,
@@ -21,7 +22,6 @@ from snnconvert.convert.linear import (
     chain_output_shape,
     weights_of,
 )
-from snnconvert.convert.onnx_node import OnnxNode, UnknownInput
 
 MAX_ELEMENTS = 2**26
 """The largest value of one sample that we follow: 512 MiB in double precision."""

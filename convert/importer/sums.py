@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnconvert.convert.graph import Add
+from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
 from snnconvert.convert.linear import Chain, FloatArray, Scale, Shape, chain_output_shape
-from snnconvert.convert.onnx_builder import Activation, Constant, GraphBuilder
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_shapes import broadcast_shape, stretch, without_batch
 
 
 @dataclass(frozen=True, eq=False)

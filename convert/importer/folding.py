@@ -13,8 +13,8 @@ import numpy.typing as npt
 from onnx import AttributeProto, TensorProto
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_tensors import sparse_array, tensor_array
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.tensors import sparse_array, tensor_array
 
 Arrays: TypeAlias = Sequence[npt.NDArray[Any] | None]
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from snnconvert.convert.errors import ModelFileError, Problem
 from snnconvert.convert.graph import GraphInput, Node
+from snnconvert.convert.importer.builder import Activation, Budget, Constant, GraphBuilder, Unknown
+from snnconvert.convert.importer.folding import MAX_CONSTANT_BYTES, fold, is_foldable
+from snnconvert.convert.importer.inputs import InputSpec
+from snnconvert.convert.importer.node import OnnxNode, UnknownInput, Unsupported
+from snnconvert.convert.importer.registry import find_importer
+from snnconvert.convert.importer.same import first_difference
+from snnconvert.convert.importer.structure import Structure
+from snnconvert.convert.importer.tensors import sparse_array, tensor_array
+from snnconvert.convert.importer.unsupported import unsupported_operator
 from snnconvert.convert.lower import inner_function
-from snnconvert.convert.onnx_builder import Activation, Budget, Constant, GraphBuilder, Unknown
-from snnconvert.convert.onnx_folding import MAX_CONSTANT_BYTES, fold, is_foldable
-from snnconvert.convert.onnx_inputs import InputSpec
-from snnconvert.convert.onnx_node import OnnxNode, UnknownInput, Unsupported
-from snnconvert.convert.onnx_registry import find_importer
-from snnconvert.convert.onnx_same import first_difference
-from snnconvert.convert.onnx_structure import Structure
-from snnconvert.convert.onnx_tensors import sparse_array, tensor_array
-from snnconvert.convert.onnx_unsupported import unsupported_operator
 
 BATCHES = (13, 17)
 """Extents that stand for a free batch in shape arithmetic: rare in files, so that a 1 or an 8 that

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from snnconvert.convert.errors import Problem, did_you_mean
-from snnconvert.convert.onnx_node import OnnxNode
-from snnconvert.convert.onnx_registry import supported_operators
-from snnconvert.convert.onnx_structure import find_schema
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import supported_operators
+from snnconvert.convert.importer.structure import find_schema
 
 _RECURRENCE = "recurrence needs state across inputs; rates carry one value a window"
 _CONTROL = "which nodes run is decided by values; a spiking network is fixed"
