@@ -21,6 +21,7 @@ from snnconvert.convert.importer.write import (
     readable_by_onnxruntime,
     rename_twins,
 )
+from snnconvert.convert.node_verdicts import NodeVerdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Imported:
         Batch extent that the file insists on; the Graph takes any.
     input_dtypes : dict of str
         NumPy's name of each input's type in the file.
+    verdicts : tuple of NodeVerdict
+        What became of each node of the file, in its order.
     """
 
     graph: Graph | None
@@ -55,6 +58,7 @@ class Imported:
     problems: tuple[Problem, ...]
     batch_fixed: int | None
     input_dtypes: dict[str, str]
+    verdicts: tuple[NodeVerdict, ...]
 
 
 def import_onnx(
@@ -139,6 +143,7 @@ def _import_file(
         found.problems,
         found.batch_fixed,
         {spec.name: spec.dtype for spec in specs},
+        found.verdicts,
     )
 
 

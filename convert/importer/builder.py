@@ -129,6 +129,10 @@ class GraphBuilder:
     nodes : list of Node
     reads_batch : bool
         Whether a node asked for the batch's extent.
+    built : dict of list of str
+        Graph nodes that each node of the file became, by its position.
+    inexact : dict of str
+        What is approximated about a node of the file, by its position.
     """
 
     def __init__(self, batch: int, free: bool, reserved: Iterable[str], budget: Budget) -> None:
@@ -138,6 +142,8 @@ class GraphBuilder:
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self.reads_batch = False
+        self.built: dict[int, list[str]] = {}
+        self.inexact: dict[int, str] = {}
         self._taken = set(reserved)
         self._doubles: dict[str, FloatArray] = {}
 
@@ -264,6 +270,7 @@ class GraphBuilder:
         suffix = f"/{label}" if label else f":{output}" if several else ""
         name = self._unique(node.name + suffix) if suffix else node.name
         self.nodes.append(Node(name, op, tuple(x.name for x in inputs), shape, tensor))
+        self.built.setdefault(node.position, []).append(name)
         added = Activation(name, shape, dtype or inputs[0].dtype)
         if tensor:
             self.values[tensor] = added
@@ -298,6 +305,18 @@ class GraphBuilder:
         self.budget.charge(array.nbytes, node.place)
         tensor = node.outputs[output]
         self.values[tensor] = Constant(array, tensor)
+
+    def approximated(self, node: OnnxNode, detail: str) -> None:
+        """Say that what was imported for a node is not exactly what the node computes.
+
+        Parameters
+        ----------
+        node : OnnxNode
+        detail : str
+            What is not exact, as a clause: "its rounding is left out".
+        """
+        earlier = self.inexact.get(node.position)
+        self.inexact[node.position] = f"{earlier}; {detail}" if earlier else detail
 
     @property
     def samples(self) -> str:

@@ -32,6 +32,8 @@ class Structure:
     sparse_initialisers : dict of SparseTensorProto
     cut : bool
         Whether this is less than the whole file.
+    unused : tuple of OnnxNode
+        Nodes of the file that the outputs do not need.
     """
 
     nodes: tuple[OnnxNode, ...]
@@ -40,6 +42,7 @@ class Structure:
     initialisers: dict[str, TensorProto] = field(repr=False)
     sparse_initialisers: dict[str, SparseTensorProto] = field(repr=False)
     cut: bool
+    unused: tuple[OnnxNode, ...] = ()
 
 
 def read_structure(
@@ -88,6 +91,7 @@ def read_structure(
         {name: tensor for name, tensor in initialisers.items() if name in read},
         {name: tensor for name, tensor in sparse.items() if name in read},
         cut=not (whole and chosen_outputs == own_outputs),
+        unused=tuple(node for i, node in enumerate(nodes) if i not in needed),
     )
 
 

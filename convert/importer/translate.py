@@ -19,6 +19,7 @@ from snnconvert.convert.importer.structure import Structure
 from snnconvert.convert.importer.tensors import sparse_array, tensor_array
 from snnconvert.convert.importer.unsupported import unsupported_operator
 from snnconvert.convert.lower import inner_function
+from snnconvert.convert.node_verdicts import Fate, NodeVerdict
 
 BATCHES = (13, 17)
 """Extents that stand for a free batch in shape arithmetic: rare in files, so that a 1 or an 8 that
@@ -49,6 +50,8 @@ class Translation:
     batch_fixed : int or None
         Batch extent that the file insists on.
     notes : tuple of str
+    verdicts : tuple of NodeVerdict
+        One for each node of the file, in its order.
     """
 
     nodes: tuple[Node, ...]
@@ -57,6 +60,7 @@ class Translation:
     reads_batch: bool
     batch_fixed: int | None = None
     notes: tuple[str, ...] = ()
+    verdicts: tuple[NodeVerdict, ...] = ()
 
 
 def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: int) -> Translation:
@@ -136,6 +140,7 @@ class _Walk:
         self.build = build
         self.build.values.update(constants)
         self.problems: list[tuple[int, Problem]] = []
+        self.unjudged: set[int] = set()
 
     def run(self, batch_fixed: int | None, notes: tuple[str, ...]) -> Translation:
         for spec in self.specs:
@@ -147,6 +152,7 @@ class _Walk:
                 self.problems.append((node.position, found.problem))
                 self._forget(node)
             except UnknownInput:
+                self.unjudged.add(node.position)
                 self._forget(node)
         taken = set(self.structure.inputs)
         outputs = [self._output(name, taken) for name in self.structure.outputs]
@@ -156,8 +162,40 @@ class _Walk:
         problems = tuple(problem for _, problem in sorted(self.problems, key=lambda p: p[0]))
         nodes = () if problems else _needed(self.build.nodes, outputs)
         return Translation(
-            nodes, tuple(outputs), problems, self.build.reads_batch, batch_fixed, notes
+            nodes,
+            tuple(outputs),
+            problems,
+            self.build.reads_batch,
+            batch_fixed,
+            notes,
+            self._verdicts({node.name for node in nodes}),
         )
+
+    def _verdicts(self, kept: set[str]) -> tuple[NodeVerdict, ...]:
+        refused = {position: problem.message for position, problem in self.problems}
+        found = [
+            self._verdict(node, refused.get(node.position), kept) for node in self.structure.nodes
+        ]
+        found += [
+            NodeVerdict(node.position, node.name, node.operator, "unused")
+            for node in self.structure.unused
+        ]
+        return tuple(sorted(found, key=lambda verdict: verdict.position))
+
+    def _verdict(self, node: OnnxNode, refusal: str | None, kept: set[str]) -> NodeVerdict:
+        position = node.position
+        built = tuple(self.build.built.get(position, ()))
+        fate: Fate = "converted" if built else "folded"
+        detail = self.build.inexact.get(position, "")
+        if refusal is not None:
+            fate, detail = "refused", refusal
+        elif position in self.unjudged:
+            fate = "unjudged"
+        elif detail:
+            fate = "approximated"
+        elif kept and not kept.intersection(built):
+            fate = "folded"  # only shape arithmetic read it
+        return NodeVerdict(position, node.name, node.operator, fate, detail, built)
 
     def _input(self, spec: InputSpec) -> None:
         if spec.obstacle:
