@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.approximation import Approximation
+from snnconvert.convert.functions import Expression
 from snnconvert.convert.linear import (
     Chain,
     FloatArray,
@@ -22,6 +24,7 @@ from snnconvert.convert.linear import (
     Window,
     apply_chain,
 )
+from snnconvert.convert.ramps import Ramps
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,21 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """A function of one variable, of every element.
+
+    Attributes
+    ----------
+    function : Expression
+    ramps : Ramps or None
+        The fit that replaces it in the lowered graph; None before calibration.
+    """
+
+    function: Expression
+    ramps: Ramps | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class MaxPool:
     """Maximum over a sliding window of ``(channels, *spatial)``; padding never wins."""
 
@@ -117,7 +135,7 @@ class OutputFunction:
     keepdims: bool = True
 
 
-Op: TypeAlias = GraphInput | Affine | Add | Concat | Relu | Clip | MaxPool | OutputFunction
+Op: TypeAlias = GraphInput | Affine | Add | Concat | Relu | Clip | Curve | MaxPool | OutputFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +183,8 @@ class Graph:
     opset : int
     notes : tuple of str
         What was noticed on the way, for the report.
+    approximations : tuple of Approximation
+        Everything in which the graph is not what the file says.
     """
 
     name: str
@@ -174,6 +194,7 @@ class Graph:
     output_functions: tuple[tuple[OutputFunction, ...], ...] = ()
     opset: int = 0
     notes: tuple[str, ...] = field(default=())
+    approximations: tuple[Approximation, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self._by_name) != len(self.nodes):
@@ -301,6 +322,8 @@ def evaluate_node(
         return np.clip(inputs[0], 0, op.ceiling)
     if isinstance(op, Clip):
         return np.clip(inputs[0], op.low, op.high)
+    if isinstance(op, Curve):
+        return op.function.evaluate(inputs[0]).astype(inputs[0].dtype)
     if isinstance(op, MaxPool):
         return _max_pool(op.window, inputs[0])
     if isinstance(op, OutputFunction):
