@@ -24,6 +24,7 @@ from snnconvert.convert.linear import (
     Window,
     apply_chain,
 )
+from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 from snnconvert.convert.ramps import Ramps
 
 
@@ -75,11 +76,15 @@ class Relu:
     threshold : float array or None
         Threshold that the function itself dictates, broadcastable to the shape: the width of a
         fitted ramp, or the range of a quantiser. It is not calibrated.
+    levels : int or None
+        Levels above zero of the quantiser that dictates the threshold: with as many timesteps a
+        staged population has the quantiser's values.
     """
 
     ceiling: float | None = None
     follows: str | None = None
     threshold: FloatArray | None = None
+    levels: int | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -135,7 +140,19 @@ class OutputFunction:
     keepdims: bool = True
 
 
-Op: TypeAlias = GraphInput | Affine | Add | Concat | Relu | Clip | Curve | MaxPool | OutputFunction
+Op: TypeAlias = (
+    GraphInput
+    | Affine
+    | Add
+    | Concat
+    | Relu
+    | Clip
+    | Curve
+    | MaxPool
+    | OutputFunction
+    | Quantise
+    | DynamicQuantise
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,6 +341,8 @@ def evaluate_node(
         return np.clip(inputs[0], op.low, op.high)
     if isinstance(op, Curve):
         return op.function.evaluate(inputs[0]).astype(inputs[0].dtype)
+    if isinstance(op, Quantise | DynamicQuantise):
+        return op.evaluate(inputs[0])
     if isinstance(op, MaxPool):
         return _max_pool(op.window, inputs[0])
     if isinstance(op, OutputFunction):
