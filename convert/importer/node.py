@@ -74,6 +74,8 @@ class OnnxNode:
 
     def input_name(self, index: int) -> str:
         """Return what the operator's definition calls an input."""
+        if self.domain:
+            return f"number {index + 1}"
         formal = onnx.defs.get_schema(self.op_type, self.opset, self.domain).inputs
         return str(formal[min(index, len(formal) - 1)].name)
 

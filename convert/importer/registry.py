@@ -24,7 +24,7 @@ class SupportedOperator:
     Attributes
     ----------
     name : str
-        ONNX operator.
+        ONNX operator, with its domain unless that is ONNX's own.
     since : tuple of int
         The opsets in which a meaning that we know began.
     summary : str
@@ -36,16 +36,17 @@ class SupportedOperator:
     summary: str
 
 
-_REGISTRY: dict[str, dict[int, Importer]] = {}
+_REGISTRY: dict[tuple[str, str], dict[int, Importer]] = {}
 
 
-def operator(name: str, *, since: int) -> Callable[[Importer], Importer]:
+def operator(name: str, *, since: int, domain: str = "") -> Callable[[Importer], Importer]:
     """Register the importer of an ONNX operator.
 
     Parameters
     ----------
     name : str
-        Operator of the default domain.
+    domain : str
+        "" is ONNX's own.
     since : int
         The opset where this meaning began; later opsets use it until a newer entry.
 
@@ -56,7 +57,7 @@ def operator(name: str, *, since: int) -> Callable[[Importer], Importer]:
     """
 
     def register(importer: Importer) -> Importer:
-        versions = _REGISTRY.setdefault(name, {})
+        versions = _REGISTRY.setdefault((domain, name), {})
         if since in versions:
             raise ValueError(f"operator {name!r} is registered twice for opset {since}")
         versions[since] = importer
@@ -72,10 +73,10 @@ def _scan() -> None:
         importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def find_importer(name: str, opset: int) -> Importer | None:
+def find_importer(name: str, opset: int, domain: str = "") -> Importer | None:
     """Return the importer with the newest meaning that `opset` knows, None if there is none."""
     _scan()
-    versions = _REGISTRY.get(name, {})
+    versions = _REGISTRY.get((domain, name), {})
     known = [since for since in versions if since <= opset]
     return versions[max(known)] if known else None
 
@@ -84,8 +85,12 @@ def supported_operators() -> tuple[SupportedOperator, ...]:
     """Return every operator that can take an activation, for the table in the documentation."""
     _scan()
     return tuple(
-        SupportedOperator(name, tuple(sorted(versions)), _summary(versions[max(versions)]))
-        for name, versions in sorted(_REGISTRY.items())
+        SupportedOperator(
+            f"{domain}.{name}" if domain else name,
+            tuple(sorted(versions)),
+            _summary(versions[max(versions)]),
+        )
+        for (domain, name), versions in sorted(_REGISTRY.items())
     )
 
 

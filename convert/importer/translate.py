@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from snnconvert.convert.importer.builder import Activation, Budget, Constant, Gr
 from snnconvert.convert.importer.folding import MAX_CONSTANT_BYTES, fold, is_foldable
 from snnconvert.convert.importer.inputs import InputSpec
 from snnconvert.convert.importer.node import OnnxNode, UnknownInput, Unsupported
+from snnconvert.convert.importer.placeholders import promised_outputs
 from snnconvert.convert.importer.registry import find_importer
 from snnconvert.convert.importer.same import first_difference
 from snnconvert.convert.importer.structure import Structure
 from snnconvert.convert.importer.tensors import sparse_array, tensor_array
 from snnconvert.convert.importer.unsupported import unsupported_operator
+from snnconvert.convert.linear import Shape
 from snnconvert.convert.lower import inner_function
 from snnconvert.convert.node_verdicts import Fate, NodeVerdict
 
@@ -52,6 +54,8 @@ class Translation:
     notes : tuple of str
     verdicts : tuple of NodeVerdict
         One for each node of the file, in its order.
+    shapes : dict of tuple of int
+        Shape without batch of each tensor that depends on the input, as far as it is known.
     """
 
     nodes: tuple[Node, ...]
@@ -61,6 +65,7 @@ class Translation:
     batch_fixed: int | None = None
     notes: tuple[str, ...] = ()
     verdicts: tuple[NodeVerdict, ...] = ()
+    shapes: dict[str, Shape] = field(default_factory=dict)
 
 
 def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: int) -> Translation:
@@ -80,7 +85,7 @@ def translate(structure: Structure, specs: tuple[InputSpec, ...], file_bytes: in
     Raises
     ------
     ModelFileError
-        If a node is invalid, or an input's shape is open and nothing else is in the way.
+        If a node is invalid.
     """
     fixed = [spec.batch for spec in specs if spec.batch is not None]
     constants = _load_constants(structure)
@@ -156,7 +161,6 @@ class _Walk:
                 self._forget(node)
         taken = set(self.structure.inputs)
         outputs = [self._output(name, taken) for name in self.structure.outputs]
-        self._ask_for_open_shapes()
         if self.problems:  # else the passes find them, in a whole graph
             self._name_inner_functions()
         problems = tuple(problem for _, problem in sorted(self.problems, key=lambda p: p[0]))
@@ -169,6 +173,7 @@ class _Walk:
             batch_fixed,
             notes,
             self._verdicts({node.name for node in nodes}),
+            {n: v.shape for n, v in self.build.values.items() if isinstance(v, Activation)},
         )
 
     def _verdicts(self, kept: set[str]) -> tuple[NodeVerdict, ...]:
@@ -230,15 +235,6 @@ class _Walk:
                 problem = inner_function(node.op_type, node.name, node.place, node.inputs[0])
                 self.problems.append((node.position, problem))
 
-    def _ask_for_open_shapes(self) -> None:
-        open_specs = [s for s in self.specs if s.shape is None and not s.obstacle]
-        for spec in open_specs:
-            message = f"input {spec.name!r} has an open shape: {spec.stated}"
-            why = "the number of neurons must be known before the network runs"
-            if not self.problems:
-                raise ModelFileError(message, why=why, hint=spec.hint)
-            self._problem(message, why=why, hint=spec.hint, code="open-shape")
-
     def _problem(self, message: str, *, why: str, hint: str, code: str) -> None:
         self.problems.append((0, Problem(code, message, why=why, hint=hint)))
 
@@ -251,9 +247,9 @@ class _Walk:
                 return
             if all(not isinstance(v, Unknown) or v.constant for v in present):
                 raise UnknownInput
-        importer = None if node.domain else find_importer(node.op_type, node.opset)
+        importer = find_importer(node.op_type, node.opset, node.domain)
         if importer is None:
-            raise Unsupported(unsupported_operator(node, *self._cuts(node)))
+            raise Unsupported(unsupported_operator(node))
         importer(node, self.build)
 
     def _fold(self, node: OnnxNode, arrays: list[np.ndarray | None]) -> None:
@@ -262,22 +258,15 @@ class _Walk:
                 self.build.fold(node, array, output)
 
     def _forget(self, node: OnnxNode) -> None:
-        """Mark the outputs of a node that was not converted."""
+        """Go on behind a node that was not converted as if its outputs were inputs."""
         dynamic = any(self.build.depends_on_input(node, i) for i in range(len(node.inputs)))
         constant = node.op_type in ("Shape", "Size") or not dynamic
+        promised = {} if constant else promised_outputs(node, self.build.values, self.build.batch)
         for name in node.outputs:
-            self.build.values[name] = Unknown(constant)
-
-    def _cuts(self, node: OnnxNode) -> tuple[str, str]:
-        """Return tensors at which the graph could end before a node, or begin behind it."""
-        dynamic = [
-            name
-            for name in node.inputs
-            if name and isinstance(self.build.values[name], Activation | Unknown)
-        ]
-        before = dynamic[0] if dynamic and dynamic[0] not in self.structure.inputs else ""
-        after = node.outputs[0] if node.outputs[0] not in self.structure.outputs else ""
-        return before, after
+            if name in promised:
+                self.build.input(name, *promised[name])
+            else:
+                self.build.values[name] = Unknown(constant)
 
     def _output(self, name: str, taken: set[str]) -> str:
         """Return the Graph node of an output; each gets its own, and no input is one."""
