@@ -247,9 +247,15 @@ _RUN_OPTIONS = _options(
 @_MODEL_OPTIONS
 @click.option("--calibration", metavar="C.npz", help="Training rows for the thresholds.")
 @click.option("--timesteps", "-T", type=int, default=64, show_default=True, help="Design T.")
-@click.option("--method", default="auto", show_default=True, help="auto, mse, percentile, max.")
+@click.option(
+    "--method",
+    default="auto",
+    show_default=True,
+    help="auto, mse, gauss, balance, percentile, max.",
+)
 @click.option("--percentile", type=float, metavar="P", help="Means --method percentile.")
 @click.option("--per-layer", is_flag=True, help="One threshold a layer, not a channel.")
+@click.option("--channel-group", type=int, help="Neighbouring channels that share a threshold.")
 @click.option("--neuron", default="if", show_default=True, help="Neuron model.")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Default: the target's.")
 @click.option(
@@ -293,6 +299,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 timesteps=options["timesteps"],
                 percentile=options["percentile"],
                 per_channel=not options["per_layer"],
+                channel_group=options["channel_group"],
                 neuron=options["neuron"],
                 reset=options["reset"],
                 schedule=_schedule(options["schedule"]),

@@ -143,20 +143,17 @@ class ChannelHistogram:
 
     def channel(self, index: int) -> Distribution:
         """Return the distribution of one channel."""
-        counts = self.counts[index]
-        return Distribution(
-            counts, _edges(int(self.top[index])), self.total, float(self._maximum[index])
-        )
+        return self.merged(slice(index, index + 1))
 
-    def merged(self) -> Distribution:
-        """Return the distribution of all channels together."""
-        counts = self.counts
-        top = self.top.max(initial=1)
+    def merged(self, channels: slice = slice(None)) -> Distribution:
+        """Return the distribution of some channels together, by default of all."""
+        counts, tops = self.counts[channels], self.top[channels]
+        top = tops.max(initial=1)
         return Distribution(
-            _lowered_counts(counts, top - self.top).sum(axis=0),
+            _lowered_counts(counts, top - tops).sum(axis=0),
             _edges(int(top)),
-            self.total * self.channels,
-            float(self._maximum.max(initial=0.0)),
+            self.total * len(counts),
+            float(self._maximum[channels].max(initial=0.0)),
         )
 
     def _flush(self) -> None:

@@ -91,3 +91,9 @@ class Moments:
     def variance(self) -> FloatArray:
         """(channels,) float64, of the values themselves (divided by their number)."""
         return np.maximum(self._squares.total() / max(self.count, 1) - self.mean**2, 0.0)
+
+    def pooled(self, channels: slice) -> tuple[float, float]:
+        """Return mean and variance of the values of some channels together."""
+        mean, variance = self.mean[channels], self.variance[channels]
+        centre = float(mean.mean())
+        return centre, float((variance + (mean - centre) ** 2).mean())

@@ -37,7 +37,7 @@ from snnconvert.convert.graph import Graph, OutputFunction, apply_output_functio
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import lower, lowering_problems
 from snnconvert.convert.network import Network, Reset
-from snnconvert.convert.neurons import get_neuron_model
+from snnconvert.convert.neurons import get_neuron_model, spike_values
 from snnconvert.convert.onnx_import import Imported, check_onnx, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
 from snnconvert.convert.quantize import check_weight_bits
@@ -63,6 +63,7 @@ def convert_model(
     timesteps: int = DEFAULT_TIMESTEPS,
     percentile: float | None = None,
     per_channel: bool = True,
+    channel_group: int | None = None,
     neuron: str = "if",
     reset: Reset | None = None,
     schedule: str | int = "none",
@@ -92,15 +93,18 @@ def convert_model(
     target : str
         Registered backend to calibrate for: "reference", "cpu", "nengo", "loihi".
     method : str
-        Threshold method: "auto", "mse", "percentile", "max".
+        Threshold method: "auto", "mse", "gauss", "balance", "percentile", "max".
     timesteps : int
         The design T: thresholds are chosen for runs of this length.
     percentile : float, optional
         In (0, 100]; with method "percentile" only (default 99.9).
     per_channel : bool
         One threshold a channel, or one a layer.
+    channel_group : int, optional
+        Neighbouring channels that share a threshold (default 1).
     neuron : str
-        Neuron model: "if".
+        Neuron model: "if" (a spike or none), "signed" (-1, 0, 1: takes back what it sent too
+        early), "graded:K" (payloads of 0 to K). See docs/neurons.md.
     reset : {"subtract", "zero"}, optional
         Default: the target's own.
     schedule : {"none", "full"} or int
@@ -154,7 +158,13 @@ def convert_model(
     reset = _reset(backend, reset)
     _check_options(timesteps, readout, neuron, weight_bits, seed)
     calibrator = get_method(
-        method, timesteps=timesteps, percentile=percentile, per_channel=per_channel, reset=reset
+        method,
+        timesteps=timesteps,
+        levels_per_step=spike_values(neuron).highest,
+        percentile=percentile,
+        per_channel=per_channel,
+        channel_group=channel_group,
+        reset=reset,
     )
     preprocessing = Preprocessing(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)

@@ -181,6 +181,19 @@ def test_options_reach_the_network(run: Command, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "report.json").read_text())["samples"] == 7
 
 
+def test_groups_of_channels_share_thresholds(run: Command, tmp_path: Path) -> None:
+    options = ["--calibration", "train.npz", "--method", "gauss", "--channel-group", "2"]
+    result = run("net.onnx", *options, "--output", "out", "-T", "4")
+    assert result.status == 0, result.err
+    stored = load(tmp_path / "out" / "network.snn")
+    assert stored.calibration["method"] == "gauss"
+    assert stored.calibration["channel_group"] == 2
+    for population in stored.network.populations:
+        pairs = population.threshold.ravel()
+        pairs = pairs[: len(pairs) // 2 * 2].reshape(-1, 2)
+        assert pairs.size == 0 or (pairs[:, 0] == pairs[:, 1]).all()
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

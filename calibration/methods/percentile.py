@@ -36,6 +36,7 @@ class Percentile(CalibrationMethod):
     percentile: float = 99.9
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.percentile <= 100:
             raise UsageError(f"percentile must be in (0, 100], not {self.percentile:g}")
         if self.percentile <= 1:

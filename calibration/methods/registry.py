@@ -24,7 +24,7 @@ FLOOR = 1e-4
 """Smallest threshold of a channel, as a share of the largest in its layer: thresholds further
 apart than that would leave the weights of the others too few bits on a common grid."""
 
-SITUATION = frozenset({"timesteps", "reset"})
+SITUATION = frozenset({"timesteps", "levels_per_step", "reset"})
 """Options that every caller states and that a method may have no use for."""
 
 
@@ -35,15 +35,39 @@ class CalibrationMethod(ABC):
     Attributes
     ----------
     per_channel : bool
-        One threshold a channel, or one a layer.
+        One threshold a channel (or a group of channels), or one a layer.
+    channel_group : int
+        Neighbouring channels that share a threshold.
+
+    Raises
+    ------
+    UsageError
+        If `channel_group` is not positive, or is given together with one threshold a layer.
     """
 
     name: ClassVar[str]
     per_channel: bool = True
+    channel_group: int = 1
+
+    def __post_init__(self) -> None:
+        if self.channel_group < 1:
+            raise UsageError(f"a group must have at least 1 channel, not {self.channel_group}")
+        if self.channel_group > 1 and not self.per_channel:
+            raise UsageError(
+                f"groups of {self.channel_group} channels exclude one threshold a layer",
+                hint="leave out one of --channel-group and --per-layer",
+            )
 
     @abstractmethod
     def threshold(self, distribution: Distribution) -> float:
-        """Return the threshold for one channel's (or layer's) activations, not all zero."""
+        """Return the threshold for the activations of one or several channels, not all zero."""
+
+    def threshold_of(self, layer: LayerStatistics, channels: slice) -> float:
+        """Return the threshold that some channels share; at least one of them is alive.
+
+        Methods that need more than the distribution of the activations replace this.
+        """
+        return self.threshold(layer.histogram.merged(channels))
 
     def scales(self, observed: Observed) -> dict[str, FloatArray]:
         """Return the thresholds of every population.
@@ -58,15 +82,14 @@ class CalibrationMethod(ABC):
         return {name: self._layer(layer) for name, layer in observed.layers.items()}
 
     def _layer(self, layer: LayerStatistics) -> FloatArray:
+        size = self.channel_group if self.per_channel else max(layer.channels, 1)
+        starts = range(0, layer.channels, size)
+        groups = [slice(start, min(start + size, layer.channels)) for start in starts]
+        shared = [0.0 if layer.dead[g].all() else self.threshold_of(layer, g) for g in groups]
         if not self.per_channel:
-            merged = layer.histogram.merged()
-            threshold = self.threshold(merged) if merged.positive else 1.0
-            thresholds = np.asarray([threshold])
-            return _bounded(thresholds, layer).reshape((1,) * len(layer.shape))
-        alive = np.flatnonzero(~layer.dead)
-        thresholds = np.zeros(layer.channels)
-        thresholds[alive] = [self.threshold(layer.histogram.channel(int(c))) for c in alive]
-        return layer.along_channels(_bounded(thresholds, layer))
+            return _bounded(np.asarray(shared or [0.0]), layer).reshape((1,) * len(layer.shape))
+        widths = [group.stop - group.start for group in groups]
+        return layer.along_channels(_bounded(np.repeat(shared, widths), layer))
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration, ready for JSON."""
@@ -117,8 +140,8 @@ def get_method(name: str, **options: Any) -> CalibrationMethod:
     name : str
         "auto", "mse", "percentile", "max", or one that was registered.
     **options
-        Fields of the method's configuration; None: its default. ``timesteps`` and ``reset`` are
-        passed over by methods that do not depend on them.
+        Fields of the method's configuration; None: its default. ``timesteps``,
+        ``levels_per_step`` and ``reset`` are passed over by methods that do not depend on them.
 
     Raises
     ------

@@ -19,7 +19,11 @@ def test_equals_the_percentile_of_all_activations(
 
 
 def test_default_is_99_9() -> None:
-    assert get_method("percentile").to_json() == {"percentile": 99.9, "per_channel": True}
+    assert get_method("percentile").to_json() == {
+        "percentile": 99.9,
+        "per_channel": True,
+        "channel_group": 1,
+    }
 
 
 @pytest.mark.parametrize("percentile", [0.0, -3.0, 100.1, float("nan")])
