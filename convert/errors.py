@@ -103,6 +103,12 @@ class ModelFileError(SnnConvertError, ValueError):
     exit_code = 2
 
 
+class OpenShapeError(ModelFileError):
+    """The model leaves shapes open that only the caller can state."""
+
+    code = "open-shape"
+
+
 class DataError(SnnConvertError, ValueError):
     """Calibration or evaluation data cannot be used."""
 

@@ -43,15 +43,15 @@ def lower(graph: Graph) -> Graph:
 def lowering_problems(graph: Graph) -> list[Problem]:
     """Return a problem for each output function that other nodes read."""
     nodes = split_output_functions(graph).nodes
-    return [_inside(graph, n, n.op) for n in nodes if isinstance(n.op, OutputFunction)]
+    return [_inside(n, n.op) for n in nodes if isinstance(n.op, OutputFunction)]
 
 
-def _inside(graph: Graph, node: Node, function: OutputFunction) -> Problem:
+def _inside(node: Node, function: OutputFunction) -> Problem:
     place = f"node {node.name!r}, operator {function.kind}"
-    return inner_function(function.kind, node.name, place, graph[node.inputs[0]].tensor)
+    return inner_function(function.kind, node.name, place)
 
 
-def inner_function(kind: str, node: str, place: str, tensor: str | None) -> Problem:
+def inner_function(kind: str, node: str, place: str) -> Problem:
     """Return the problem of an output function that other nodes read."""
     return Problem(
         code="unsupported-operator",
@@ -59,5 +59,5 @@ def inner_function(kind: str, node: str, place: str, tensor: str | None) -> Prob
         node=node,
         place=place,
         why="it is converted only at the end of the network, where it belongs to the readout",
-        hint="cut the graph before it with --outputs" + (f" {tensor}" if tensor else ""),
+        hint="let the network end with it or before it",
     )

@@ -12,7 +12,7 @@ from snnconvert.convert.errors import ModelFileError, Problem, UnsupportedModelE
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.importer.file import OnnxFile, label, opsets, read_onnx, serialise
 from snnconvert.convert.importer.functions import inline_functions
-from snnconvert.convert.importer.inputs import InputSpec, read_inputs
+from snnconvert.convert.importer.inputs import InputSpec, ask_for_open_shapes, read_inputs
 from snnconvert.convert.importer.structure import Structure, read_structure
 from snnconvert.convert.importer.translate import Translation, translate
 from snnconvert.convert.importer.write import (
@@ -82,7 +82,9 @@ def import_onnx(
     Raises
     ------
     ModelFileError
-        If the file cannot be read, is no valid ONNX model, or leaves a shape open.
+        If the file cannot be read or is no valid ONNX model.
+    OpenShapeError
+        If the file leaves shapes open that are not given: asked for before anything is judged.
     UsageError
         If an argument names no tensor of the model.
     UnsupportedModelError
@@ -114,7 +116,7 @@ def check_onnx(
         if path is None or path in error.where or path in error.message:
             raise
         where = f"{error.where}, in {path}" if error.where else path
-        raise ModelFileError(error.message, where=where, why=error.why, hint=error.hint) from error
+        raise type(error)(error.message, where=where, why=error.why, hint=error.hint) from error
 
 
 def _import_file(
@@ -126,6 +128,7 @@ def _import_file(
     model = inline_functions(file.model)
     structure = read_structure(model, inputs, outputs)
     specs = read_inputs(model, structure, input_shapes)
+    ask_for_open_shapes(specs)
     found = translate(structure, specs, model.ByteSize())
     opset = opsets(file.model)[""]
     graph = None

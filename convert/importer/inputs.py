@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
-from snnconvert.convert.errors import ModelFileError, UsageError, did_you_mean
+from snnconvert.convert.errors import (
+    ModelFileError,
+    OpenShapeError,
+    UsageError,
+    did_you_mean,
+)
 from snnconvert.convert.importer.builder import MAX_ELEMENTS
 from snnconvert.convert.importer.structure import Structure
 from snnconvert.convert.linear import Shape
@@ -44,11 +50,13 @@ class InputSpec:
     stated: str = ""
 
     @property
-    def hint(self) -> str:
-        """How to state the open shape."""
-        return f"state it without the batch, for instance --input-shape {self._example()}"
+    def is_open(self) -> bool:
+        """Whether the file leaves open a shape that the network needs."""
+        return self.shape is None and not self.obstacle
 
-    def _example(self) -> str:
+    @property
+    def example(self) -> str:
+        """A shape that fits what the file states, as the command line takes it."""
         extents = self.stated.strip("()").split(", ")[1:]
         if not extents:
             return "3,32,32"
@@ -82,6 +90,33 @@ def read_inputs(
     return tuple(
         _read_input(name, described.get(name, ValueInfoProto()), given.get(name))
         for name in structure.inputs
+    )
+
+
+def ask_for_open_shapes(specs: Sequence[InputSpec]) -> None:
+    """Ask for every shape that the file leaves open: nothing can be judged without.
+
+    Raises
+    ------
+    OpenShapeError
+    """
+    found = [spec for spec in specs if spec.is_open]
+    if not found:
+        return
+    listed = ", ".join(f"{spec.name!r}: {spec.stated}" for spec in found)
+    several = len(found) > 1
+    names = [f"{spec.name}:" if len(specs) > 1 else "" for spec in found]
+    flags = [
+        "--input-shape " + shlex.quote(name + spec.example)
+        for name, spec in zip(names, found, strict=True)
+    ]
+    raise OpenShapeError(
+        f"inputs have open shapes: {listed}"
+        if several
+        else f"input {found[0].name!r} has an open shape: {found[0].stated}",
+        why="the number of neurons must be known before the network runs",
+        hint=f"state {'them' if several else 'it'} without the batch, for instance "
+        + " ".join(flags),
     )
 
 

@@ -146,6 +146,7 @@ class _Walk:
         self.build.values.update(constants)
         self.problems: list[tuple[int, Problem]] = []
         self.unjudged: set[int] = set()
+        self.assumed: set[str] = set()
 
     def run(self, batch_fixed: int | None, notes: tuple[str, ...]) -> Translation:
         for spec in self.specs:
@@ -157,8 +158,13 @@ class _Walk:
                 self.problems.append((node.position, found.problem))
                 self._forget(node)
             except UnknownInput:
-                self.unjudged.add(node.position)
-                self._forget(node)
+                self._leave(node)
+            except ModelFileError:
+                if self.assumed.isdisjoint(node.inputs):
+                    raise
+                self._leave(node)  # it may fit what the refused node really gives
+            if not self.assumed.isdisjoint(node.inputs):
+                self.assumed.update(node.outputs)
         taken = set(self.structure.inputs)
         outputs = [self._output(name, taken) for name in self.structure.outputs]
         if self.problems:  # else the passes find them, in a whole graph
@@ -232,7 +238,7 @@ class _Walk:
         for node in self.structure.nodes:
             inner = readers.get(node.outputs[0], set()) - OUTPUT_FUNCTIONS - COPIES
             if node.op_type in OUTPUT_FUNCTIONS and inner and node.position not in reported:
-                problem = inner_function(node.op_type, node.name, node.place, node.inputs[0])
+                problem = inner_function(node.op_type, node.name, node.place)
                 self.problems.append((node.position, problem))
 
     def _problem(self, message: str, *, why: str, hint: str, code: str) -> None:
@@ -257,10 +263,15 @@ class _Walk:
             if node.has_output(output):
                 self.build.fold(node, array, output)
 
+    def _leave(self, node: OnnxNode) -> None:
+        self.unjudged.add(node.position)
+        self._forget(node)
+
     def _forget(self, node: OnnxNode) -> None:
         """Go on behind a node that was not converted as if its outputs were inputs."""
         dynamic = any(self.build.depends_on_input(node, i) for i in range(len(node.inputs)))
         constant = node.op_type in ("Shape", "Size") or not dynamic
+        self.assumed.update(filter(None, node.outputs))
         promised = {} if constant else promised_outputs(node, self.build.values, self.build.batch)
         for name in node.outputs:
             if name in promised:

@@ -19,10 +19,14 @@ _ORDER = "it looks for positions among activations; rates carry values"
 
 _RELU_HINT = "train the model with Relu or Clip there"
 _FLOAT_HINT = "convert the float model; weights may be stored with DequantizeLinear"
+_SPELLING_HINT = "write it with supported operators, listed in docs/operators.md"
+_GATE_HINT = "use a network without attention and gates, or let it end before them"
+_OUTSIDE_HINT = "compute it outside of the network, before or behind the spiking part"
+_FEED_FORWARD_HINT = "use a network without recurrence, such as one of temporal convolutions"
 _SIMPLIFY_HINT = "if a constant decides it, simplify the file before, for instance with onnxsim"
 
 _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
-    ("LSTM", "GRU", "RNN", "LinearAttention"): (_RECURRENCE, ""),
+    ("LSTM", "GRU", "RNN", "LinearAttention"): (_RECURRENCE, _FEED_FORWARD_HINT),
     ("If", "Loop", "Scan", "SequenceMap"): (_CONTROL, _SIMPLIFY_HINT),
     (
         *("Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign"),
@@ -32,7 +36,10 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         *("GlobalLpPool", "LpNormalization"),
     ): (_CURVED, _RELU_HINT),
     ("LeakyRelu", "PRelu", "ThresholdedRelu", "Abs", "Shrink", "ReduceL1"): (_LATER, _RELU_HINT),
-    ("ConvTranspose", "Resize", "Upsample", "Tile", "DepthToSpace", "SpaceToDepth"): (_LATER, ""),
+    ("ConvTranspose", "Resize", "Upsample", "Tile", "DepthToSpace", "SpaceToDepth"): (
+        _LATER,
+        _SPELLING_HINT,
+    ),
     ("ReduceMax", "ReduceMin"): (
         _LATER,
         "write a maximum over space as MaxPool or GlobalMaxPool",
@@ -41,11 +48,11 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"),
         *("MeanVarianceNormalization", "LRN"),
     ): (_NORMALISING, "train the model with BatchNormalization there"),
-    ("Attention", "Einsum", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, ""),
+    ("Attention", "Einsum", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, _GATE_HINT),
     (
         *("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
         *("Not", "IsNaN", "IsInf", "Sign"),
-    ): (_COMPARING, ""),
+    ): (_COMPARING, _OUTSIDE_HINT),
     (
         *(
             "QuantizeLinear",
@@ -59,34 +66,22 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
     ): (_QUANTISING, _FLOAT_HINT),
     ("ArgMin", "TopK", "NonZero", "NonMaxSuppression", "Unique", "Compress", "MaxRoiPool"): (
         _ORDER,
-        "",
+        _OUTSIDE_HINT,
     ),
 }
 _BY_NAME = {name: reason for names, reason in _REASONS.items() for name in names}
 
 
-def unsupported_operator(node: OnnxNode, before: str, after: str) -> Problem:
-    """Describe a node whose operator has no importer.
-
-    Parameters
-    ----------
-    node : OnnxNode
-    before : str
-        Tensor at which the graph could end to leave the node out, "" if there is none.
-    after : str
-        Tensor at which the graph could begin behind it.
-    """
+def unsupported_operator(node: OnnxNode) -> Problem:
+    """Describe a node whose operator has no importer."""
     why, hint = _BY_NAME.get(node.op_type, ("", "")) if not node.domain else ("", "")
     if not why:
         why, hint = _unknown_operator(node)
-    cuts = [f"before it with --outputs {before}"] if before else []
-    cuts += [f"behind it with --inputs {after}"] if after else []
-    cut = f"cut the graph {', or '.join(cuts)}" if cuts else ""
     return node.problem(
         "unsupported-operator",
         f"{node.operator} cannot be converted to a rate-coded network",
         why=why,
-        hint="; or ".join(part for part in (hint, cut) if part),
+        hint=hint,
     )
 
 
@@ -99,4 +94,4 @@ def _unknown_operator(node: OnnxNode) -> tuple[str, str]:
     if find_schema(node.op_type, node.opset, "") is None:
         names = [entry.name for entry in supported_operators()]
         return (f"ONNX opset {node.opset} has no such operator", did_you_mean(node.op_type, names))
-    return ("it is not among the supported operators", "")
+    return ("it is not among the supported operators", "docs/operators.md lists those that are")
