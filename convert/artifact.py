@@ -33,6 +33,7 @@ from snnconvert.convert.linear import (
     Select,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
 )
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
@@ -61,6 +62,7 @@ _TYPES: dict[str, type] = {
         Select,
         SumPool,
         Transpose,
+        TransposedConvolution,
         Window,
     )
 }

@@ -194,6 +194,91 @@ class Convolution(LinearOperator):
 
 
 @dataclass(frozen=True, eq=False)
+class TransposedConvolution(LinearOperator):
+    """Every value spreads a kernel over ``(channels, *spatial)``, as ONNX ConvTranspose.
+
+    It is the transpose of the :attr:`adjoint` convolution, which maps the other way.
+
+    Attributes
+    ----------
+    weight : (in_channels, out_channels / groups, *kernel) float array
+    strides, dilations : tuple of int
+    pads : tuple of (begin, end)
+        Positions cut off each side of what the kernels reach; a negative end adds zeros instead.
+    groups : int
+    """
+
+    weight: FloatArray
+    strides: Shape
+    pads: Pads
+    dilations: Shape
+    groups: int = 1
+
+    @property
+    def output_shape(self) -> Shape:
+        """(out_channels, *positions)."""
+        spatial = (
+            reached - begin - end
+            for reached, (begin, end) in zip(self._reached(), self.pads, strict=True)
+        )
+        return (self.weight.shape[1] * self.groups, *spatial)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Kernel weights times input positions."""
+        return int(self.weight.size) * _size(self.input_shape[1:])
+
+    @property
+    def adjoint(self) -> Convolution:
+        """The convolution with the same weights from the output's shape to the input's."""
+        return Convolution(
+            self.output_shape, self.weight, self.strides, self.pads, self.dilations, self.groups
+        )
+
+    def _reached(self) -> Shape:
+        return tuple(
+            (extent - 1) * stride + dilation * (size - 1) + 1
+            for extent, stride, dilation, size in zip(
+                self.input_shape[1:],
+                self.strides,
+                self.dilations,
+                self.weight.shape[2:],
+                strict=True,
+            )
+        )
+
+    def apply(self, x: FloatArray) -> FloatArray:
+        """Spread `x` (n, in_channels, *spatial), one tap of the kernel at a time."""
+        inputs, outputs, *size = self.weight.shape
+        weight = self.weight.astype(x.dtype, copy=False)
+        weight = weight.reshape(self.groups, inputs // self.groups, outputs, *size)
+        grouped = x.reshape(len(x), *weight.shape[:2], -1)
+        reached = np.zeros((len(x), outputs * self.groups, *self._reached()), x.dtype)
+        for tap in np.ndindex(*size):
+            kernel = weight[(..., *tap)].transpose(0, 2, 1)
+            part = (kernel @ grouped).reshape(len(x), -1, *x.shape[2:])
+            reach = tuple(
+                slice(t * d, t * d + (extent - 1) * s + 1, s)
+                for t, d, s, extent in zip(
+                    tap, self.dilations, self.strides, x.shape[2:], strict=True
+                )
+            )
+            reached[(slice(None), slice(None), *reach)] += part
+        widened = np.pad(
+            reached, [(0, 0), (0, 0), *((max(-b, 0), max(-e, 0)) for b, e in self.pads)]
+        )
+        kept = tuple(
+            slice(max(begin, 0), max(begin, 0) + extent)
+            for (begin, _), extent in zip(self.pads, self.output_shape[1:], strict=True)
+        )
+        return widened[(slice(None), slice(None), *kept)]
+
+    def to_sparse(self) -> sp.csr_array:
+        """Return the adjoint's matrix, transposed."""
+        return sp.csr_array(self.adjoint.to_sparse().T)
+
+
+@dataclass(frozen=True, eq=False)
 class SumPool(LinearOperator):
     """Sum over a sliding window of each channel of ``(channels, *spatial)``.
 
@@ -470,7 +555,7 @@ def multiply_adds(chain: Chain) -> int:
 ROUTING = (Select, Reshape, Transpose)
 """Operators that only copy values: every output is one input, or zero."""
 
-WEIGHTED = (Convolution, Dense, Scale, Matrix)
+WEIGHTED = (Convolution, TransposedConvolution, Dense, Scale, Matrix)
 """Operators that hold weights."""
 
 
@@ -481,7 +566,7 @@ def is_routing(chain: Chain) -> bool:
 
 def weights_of(operator: LinearOperator) -> FloatArray | None:
     """Return the operator's weights, None for wiring and sums."""
-    if isinstance(operator, Convolution | Dense):
+    if isinstance(operator, Convolution | TransposedConvolution | Dense):
         return operator.weight
     if isinstance(operator, Scale):
         return operator.factor
@@ -492,7 +577,7 @@ def weights_of(operator: LinearOperator) -> FloatArray | None:
 
 def with_weights(operator: LinearOperator, weights: FloatArray) -> LinearOperator:
     """Return a copy of the operator with other weights of the same shape."""
-    if isinstance(operator, Convolution | Dense):
+    if isinstance(operator, Convolution | TransposedConvolution | Dense):
         return replace(operator, weight=weights)
     if isinstance(operator, Scale):
         return replace(operator, factor=weights)

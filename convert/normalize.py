@@ -13,11 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from snnconvert.convert.linear import (
+    WEIGHTED,
     Chain,
-    Convolution,
     Dense,
     FloatArray,
+    LinearOperator,
     Matrix,
+    ReduceSum,
     Reshape,
     Scale,
     Select,
@@ -140,13 +142,32 @@ def _scale_output(chain: Chain, input_shape: Shape, factor: FloatArray) -> Chain
                 break
             one_each = channels.reshape(-1, *[1] * (moved.ndim - 1))
             moved = np.broadcast_to(one_each, operator.input_shape)
-        elif isinstance(operator, Convolution | Dense | Matrix | Scale):
+        elif isinstance(operator, WEIGHTED):
             axis = operator.axis if isinstance(operator, Dense) else 0
             anywhere = isinstance(operator, Matrix | Scale)
             if anywhere or per_axis(moved, moved.shape, axis) is not None:
                 scale = Scale(operator.output_shape, np.ascontiguousarray(moved))
                 return (*chain[: position + 1], scale, *chain[position + 1 :])
-            break
+            before = _before_sum(moved, operator, (axis,)) if isinstance(operator, Dense) else None
+            if before is None:
+                break
+            moved = before
+        elif isinstance(operator, ReduceSum):
+            before = _before_sum(moved, operator, operator.axes)
+            assert before is not None  # a summed axis has extent 1 behind it
+            moved = before
         else:
             break
     return (*chain, Scale(shape, factor))
+
+
+def _before_sum(
+    factor: FloatArray, operator: LinearOperator, axes: tuple[int, ...]
+) -> FloatArray | None:
+    """Return the factor that all summands of a sum along axes need, None where they differ."""
+    for axis in axes:
+        one = np.take(factor, [0], axis=axis)
+        if (factor != one).any():
+            return None
+        factor = one
+    return np.broadcast_to(factor, operator.input_shape)

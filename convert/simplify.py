@@ -22,12 +22,14 @@ from snnconvert.convert.linear import (
     IntArray,
     LinearOperator,
     Matrix,
+    ReduceSum,
     Reshape,
     Scale,
     Select,
     Shape,
     SumPool,
     Transpose,
+    TransposedConvolution,
 )
 
 
@@ -135,9 +137,49 @@ def _convolution_scale(first: Convolution, second: Scale) -> Chain | None:
     return (replace(first, weight=first.weight * _along(vector, first.weight.ndim, 0)),)
 
 
+def _scale_transposed(first: Scale, second: TransposedConvolution) -> Chain | None:
+    vector = per_axis(first.factor, first.input_shape, 0)
+    if vector is None:
+        return None
+    return (replace(second, weight=second.weight * _along(vector, second.weight.ndim, 0)),)
+
+
+def _transposed_scale(first: TransposedConvolution, second: Scale) -> Chain | None:
+    vector = per_axis(second.factor, second.input_shape, 0)
+    if vector is None:
+        return None
+    weight, groups = first.weight, first.groups
+    grouped = weight.reshape(groups, -1, *weight.shape[1:])
+    scaled = grouped * vector.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
+    return (replace(first, weight=scaled.reshape(weight.shape)),)
+
+
+def _select_transposed(first: Select, second: TransposedConvolution) -> Chain | None:
+    """Put the channels of one branch of a concatenation into the weights."""
+    channels = first.indices[0]
+    if channels is None or second.groups != 1 or any(i is not None for i in first.indices[1:]):
+        return None
+    weight = _select_weights(second.weight.swapaxes(0, 1), channels, first.input_shape[0])
+    if weight is None:
+        return None
+    return (replace(second, input_shape=first.input_shape, weight=weight.swapaxes(0, 1)),)
+
+
 def _scale_dense(first: Scale, second: Dense) -> Chain | None:
     vector = per_axis(first.factor, first.input_shape, second.axis % len(second.input_shape))
     return None if vector is None else (replace(second, weight=second.weight * vector),)
+
+
+def _scale_behind_sum(first: Scale, second: Dense | ReduceSum) -> Chain | None:
+    """Move a scale that is the same for all summands behind the sum."""
+    axes = second.axes if isinstance(second, ReduceSum) else (second.axis,)
+    full = np.broadcast_to(first.factor, first.input_shape)
+    for axis in axes:
+        summand = np.take(full, [0], axis=axis)
+        if (full != summand).any():
+            return None
+        full = np.repeat(summand, second.output_shape[axis], axis=axis)
+    return (second, Scale(second.output_shape, collapse(full)))
 
 
 def _dense_scale(first: Dense, second: Scale) -> Chain | None:
@@ -239,11 +281,15 @@ _RULES: tuple[_Rule, ...] = (
     ((Select, Select), _select_select),
     ((Scale, Convolution), _scale_convolution),
     ((Convolution, Scale), _convolution_scale),
+    ((Scale, TransposedConvolution), _scale_transposed),
+    ((TransposedConvolution, Scale), _transposed_scale),
     ((Scale, Dense), _scale_dense),
+    ((Scale, (Dense, ReduceSum)), _scale_behind_sum),
     ((Dense, Scale), _dense_scale),
     ((Scale, Matrix), _scale_matrix),
     ((Matrix, Scale), _matrix_scale),
     ((Scale, (Reshape, Transpose, Select, SumPool)), _scale_later),
     ((Select, Convolution), _select_convolution),
+    ((Select, TransposedConvolution), _select_transposed),
     ((Select, Dense), _select_dense),
 )

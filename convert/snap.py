@@ -35,6 +35,7 @@ from snnconvert.convert.network import (
     Readout,
     Relay,
 )
+from snnconvert.convert.neurons import spike_values
 
 SINGLE_BITS = 23
 """Bits of one step's spike-fed sum: float32 holds 24; one is spare for the rounding itself."""
@@ -119,7 +120,8 @@ def snap(network: Network) -> Executable:
             single.add(node.name)
         exact = exact and arriving.fits_double
         if isinstance(node, Population):
-            values[node.name] = _Value(1.0, np.ones(node.shape))
+            highest = float(spike_values(node.neuron).highest)
+            values[node.name] = _Value(1.0, np.full(node.shape, highest))
             bias, v_init = (round_to_grid(x, arriving.grid) for x in (node.bias, node.v_init))
             node = replace(node, bias=bias, v_init=v_init)
         elif isinstance(node, Readout):
@@ -209,7 +211,14 @@ def _weighted(chain: Chain) -> list[int]:
 
 
 def _inner_grid(weights: FloatArray) -> float:
-    return power_of_two_above(float(np.abs(weights).max(initial=0.0))) * 2.0**-INNER_BITS
+    """Return what weights that are not a chain's last are rounded to multiples of.
+
+    Interpolation by a whole factor, masks and running sums need few bits: they leave the rest to
+    the weights behind them.
+    """
+    grid = power_of_two_above(float(np.abs(weights).max(initial=0.0))) * 2.0**-INNER_BITS
+    rounded = round_to_grid(weights, grid)
+    return _common_power_of_two(rounded) if rounded.any() else grid
 
 
 def _last_grid(chain: Chain, source_grid: float, target_grid: float) -> float:
@@ -241,8 +250,8 @@ def _snap_chain(chain: Chain, last_grid: float | None) -> Chain:
     for i in weighted:
         weights = weights_of(operators[i])
         assert weights is not None
-        inner = _inner_grid(weights)
-        grid = inner if last_grid is None or i != weighted[-1] else last_grid
+        is_last = i == weighted[-1]
+        grid = last_grid if last_grid is not None and is_last else _inner_grid(weights)
         operators[i] = with_weights(operators[i], round_to_grid(weights, grid))
     return tuple(operators)
 

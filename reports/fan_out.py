@@ -30,6 +30,7 @@ from snnconvert.convert.linear import (
     Shape,
     SumPool,
     Transpose,
+    TransposedConvolution,
     chain_output_shape,
     weights_of,
     with_weights,
@@ -200,6 +201,9 @@ def _ways_back(operator: LinearOperator, ways: FloatArray) -> FloatArray:
         return np.asarray(np.moveaxis(np.moveaxis(ways, axis, -1) @ pattern, -1, axis))
     if isinstance(operator, Convolution):
         return _convolution_back(operator, ways)
+    if isinstance(operator, TransposedConvolution):
+        used = replace(operator, weight=(operator.weight != 0).astype(np.float64))
+        return used.adjoint.apply(ways[None])[0]
     if isinstance(operator, Matrix):
         present = operator.matrix.copy()
         present.data = (present.data != 0).astype(np.float64)

@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.convert.linear import Chain, Convolution, Dense, Matrix
+from snnconvert.convert.linear import (
+    Chain,
+    Convolution,
+    Dense,
+    Matrix,
+    TransposedConvolution,
+)
 from snnconvert.convert.network import Input, Network, Population
 from snnconvert.convert.relays import inline_relays
 from snnconvert.convert.snap import round_input
@@ -76,7 +82,7 @@ def ann_macs(chains: Iterable[Chain]) -> int:
     chains : iterable of tuples of LinearOperator
         The operators of every linear node of the imported graph.
     """
-    weighted = Convolution | Dense | Matrix
+    weighted = Convolution | TransposedConvolution | Dense | Matrix
     return sum(op.multiply_adds for chain in chains for op in chain if isinstance(op, weighted))
 
 

@@ -31,6 +31,7 @@ from snnconvert.convert.linear import (
     Shape,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
     chain_output_shape,
     place,
@@ -48,6 +49,9 @@ from snnconvert.convert.network import (
 )
 
 Kind = Literal["float", "dyadic"]
+NEURONS = ("if", "if", "signed", "graded:3")
+"""Models that targets with all of them are tested with; the plain one twice as often."""
+
 LARGEST = 160
 """Values of one node at most: small enough for hundreds of examples."""
 
@@ -71,6 +75,8 @@ def assert_same_run(result: RunResult, expected: RunResult) -> None:
         np.testing.assert_array_equal(result.spikes[name], train, err_msg=name)
     for name, counts in expected.spike_counts.items():
         np.testing.assert_array_equal(result.spike_counts[name], counts, err_msg=name)
+        events = result.event_counts(name)
+        np.testing.assert_array_equal(events, expected.event_counts(name), err_msg=name)
     assert result.outputs.keys() == expected.outputs.keys()
     for name, output in expected.outputs.items():
         np.testing.assert_array_equal(result.outputs[name], output, err_msg=name)
@@ -164,6 +170,29 @@ def convolutions(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> Convolution
 
 
 @st.composite
+def transposed_convolutions(
+    draw: st.DrawFn, shape: Shape, numbers: Numbers
+) -> TransposedConvolution:
+    """A transposed convolution with strides, dilations, groups and uneven or negative cuts."""
+    size, strides, pads, dilations = [], [], [], []
+    for extent in shape[1:]:
+        taps, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
+        reached = (extent - 1) * stride + dilation * (taps - 1) + 1
+        begin = draw(st.integers(-1, min(2, reached - 1)))
+        pads.append((begin, draw(st.integers(-2, min(2, reached - begin - 1)))))
+        size.append(taps)
+        strides.append(stride)
+        dilations.append(dilation)
+    groups = draw(st.sampled_from([g for g in range(1, shape[0] + 1) if shape[0] % g == 0]))
+    outputs = draw(st.integers(1, max(1, 3 // groups)))
+    fan_in = max(1, shape[0] // groups * math.prod(size) // math.prod(strides))
+    weight = numbers.weights((shape[0], outputs, *size), fan_in)
+    return TransposedConvolution(
+        shape, weight, tuple(strides), tuple(pads), tuple(dilations), groups
+    )
+
+
+@st.composite
 def sum_pools(draw: st.DrawFn, shape: Shape) -> SumPool:
     """A sum over a window of each channel."""
     return SumPool(shape, draw(windows(shape[1:])))
@@ -219,10 +248,12 @@ def operators(draw: st.DrawFn, shape: Shape, numbers: Numbers) -> LinearOperator
     """Any operator for a shape."""
     kinds = ["dense", "scale", "select", "reshape", "transpose", "reduce", "matrix"]
     if len(shape) > 1:
-        kinds += ["convolution"] * 6 + ["pool"] * 3
+        kinds += ["convolution"] * 6 + ["pool"] * 3 + ["transposed"] * 3
     kind = draw(st.sampled_from(kinds))
     if kind == "convolution":
         return draw(convolutions(shape, numbers))
+    if kind == "transposed":
+        return draw(transposed_convolutions(shape, numbers))
     if kind == "pool":
         return draw(sum_pools(shape))
     if kind == "dense":
@@ -303,7 +334,13 @@ def _window(draw: st.DrawFn, staged: bool) -> tuple[int, int | None]:
 
 @st.composite
 def populations(
-    draw: st.DrawFn, name: str, shape: Shape, numbers: Numbers, reset: Reset, staged: bool
+    draw: st.DrawFn,
+    name: str,
+    shape: Shape,
+    numbers: Numbers,
+    reset: Reset,
+    staged: bool,
+    neurons: tuple[str, ...] = NEURONS,
 ) -> Population:
     """A population; its amplitude is its threshold, as calibration makes it."""
     threshold = numbers.thresholds(_parameter(draw, shape))
@@ -317,6 +354,7 @@ def populations(
         bias=np.asarray(numbers.biases(_parameter(draw, shape))),
         v_init=np.asarray(threshold * numbers.fractions(np.shape(threshold))),
         reset=reset,
+        neuron=draw(st.sampled_from(neurons)) if reset == "subtract" else "if",
         start=start,
         stop=stop,
         bias_start=bias_start,
@@ -343,6 +381,7 @@ def networks(
     staged: bool = True,
     relays: bool = True,
     resets: tuple[Reset, ...] = ("subtract", "zero"),
+    neurons: tuple[str, ...] = NEURONS,
 ) -> tuple[Network, Numbers]:
     """A network of up to two inputs, six inner nodes and two readouts, and what made its numbers.
 
@@ -365,7 +404,7 @@ def networks(
         if relay:
             node = Relay(name, shape)
         else:
-            node = draw(populations(name, shape, numbers, reset, staged))
+            node = draw(populations(name, shape, numbers, reset, staged, neurons))
         connections += [replace(c, target=name) for c in incoming]
         nodes.append(node)
     for i in range(draw(st.integers(1, 2))):
@@ -412,13 +451,15 @@ def cases(
     staged: bool = True,
     relays: bool = True,
     resets: tuple[Reset, ...] = ("subtract", "zero"),
+    neurons: tuple[str, ...] = NEURONS,
 ) -> Case:
     """A network with samples and timesteps.
 
-    ``staged`` allows windows, delays and late readouts, ``events`` event inputs.
+    ``staged`` allows windows, delays and late readouts, ``events`` event inputs; populations
+    that are reset by subtraction take their neuron model from ``neurons``.
     """
     network, numbers = draw(
-        networks(kind, events=events, staged=staged, relays=relays, resets=resets)
+        networks(kind, events=events, staged=staged, relays=relays, resets=resets, neurons=neurons)
     )
     timesteps, n = draw(st.integers(1, 14)), draw(st.integers(1, 3))
     samples = {}

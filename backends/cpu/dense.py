@@ -28,6 +28,7 @@ from snnconvert.convert.linear import (
     Shape,
     SumPool,
     Transpose,
+    TransposedConvolution,
     chain_output_shape,
 )
 
@@ -37,6 +38,11 @@ _CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
     1: torch.conv1d,
     2: torch.conv2d,
     3: torch.conv3d,
+}
+_TRANSPOSED: dict[int, Callable[..., torch.Tensor]] = {
+    1: torch.conv_transpose1d,
+    2: torch.conv_transpose2d,
+    3: torch.conv_transpose3d,
 }
 
 
@@ -134,6 +140,18 @@ def _convolution(operator: Convolution, dtype: np.dtype[Any]) -> Step | None:
     return lambda x: convolve(
         tnn.pad(x, padding), weight, None, strides, (0,) * len(strides), dilations, groups
     )
+
+
+def _transposed(operator: TransposedConvolution, dtype: np.dtype[Any]) -> Step | None:
+    """Let torch spread the kernels everywhere, then cut: its own padding has no uneven form."""
+    spread = _TRANSPOSED.get(len(operator.strides))
+    if spread is None:
+        return None
+    weight = _weights(operator.weight, dtype)
+    strides, dilations, groups = operator.strides, operator.dilations, operator.groups
+    none = (0,) * len(strides)
+    cut = [-side for side in _padding(operator.pads)]
+    return lambda x: tnn.pad(spread(x, weight, None, strides, none, none, groups, dilations), cut)
 
 
 def _sum_pool(operator: SumPool, _: np.dtype[Any]) -> Step | None:
@@ -253,4 +271,5 @@ _STEPS: dict[type[LinearOperator], Callable[[Any, np.dtype[Any]], Step | None]] 
     Select: _select,
     SumPool: _sum_pool,
     Transpose: _transpose,
+    TransposedConvolution: _transposed,
 }

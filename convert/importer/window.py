@@ -52,8 +52,8 @@ def read_geometry(
         raise node.invalid(
             f"a window of {rank} axes does not fit an input of shape {list(x.shape)} without batch"
         )
-    strides = _positive(node, "strides", rank)
-    dilations = _positive(node, "dilations", rank)
+    strides = read_positive(node, "strides", rank)
+    dilations = read_positive(node, "dilations", rank)
     mode = node.text("auto_pad", "NOTSET") or "NOTSET"
     if mode.startswith("SAME") and max(dilations) > 1:
         raise node.unsupported(
@@ -125,7 +125,8 @@ def covered(window: Window, spatial: Shape, begins: Shape, ends: Shape) -> Float
     return counts
 
 
-def _positive(node: OnnxNode, name: str, rank: int) -> Shape:
+def read_positive(node: OnnxNode, name: str, rank: int) -> Shape:
+    """Return strides or dilations, one at least 1 for each of `rank` axes."""
     numbers = node.integers(name) or (1,) * rank
     if len(numbers) != rank or min(numbers) < 1 or max(numbers) > MAX_EXTENT:
         raise node.invalid(f"{name} {list(numbers)} do not fit a window of {rank} axes")

@@ -33,6 +33,7 @@ from snnconvert.convert.linear import (
     Select,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
 )
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
@@ -41,6 +42,9 @@ ONES = np.ones((1, 1, 1))
 WINDOW = Window((2, 2), (1, 2), ((0, 1), (1, -1)), (1, 1))
 OPERATORS: tuple[LinearOperator, ...] = (
     Convolution((2, 3, 4), np.arange(8.0).reshape(2, 2, 2, 1), (1, 1), ((1, 0), (0, 0)), (1, 1), 1),
+    TransposedConvolution(
+        (2, 3, 4), np.arange(4.0).reshape(2, 1, 2, 1) / 3, (2, 1), ((2, 1), (0, 0)), (1, 1), 2
+    ),
     SumPool((2, 3, 4), WINDOW),
     Select((2, 3, 2), (None, np.array([-1, 2, 0, 1, -1, 0]), None)),
     Transpose((2, 6, 2), (2, 0, 1)),

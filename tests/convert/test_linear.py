@@ -18,6 +18,7 @@ from snnconvert.convert.linear import (
     Select,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
     absolute_chain,
     apply_chain,
@@ -108,6 +109,18 @@ def test_a_convolution_by_hand() -> None:
     expected = [[0 + 2 * 2, 2 + 2 * 4, 4 + 2 * 0], [0 - 20, 20 - 40, 40 - 0]]
     np.testing.assert_array_equal(convolution.apply(x[None])[0], expected)
     assert convolution.output_shape == (2, 3)
+
+
+def test_a_transposed_convolution_by_hand() -> None:
+    """Stride 2 with one position cut in front and a zero added behind."""
+    x = np.array([[1.0, 2.0, 3.0]])
+    weight = np.array([[[1.0, 10.0, 100.0]]])
+    spread = TransposedConvolution((1, 3), weight, (2,), ((1, -1),), (1,))
+    # Kernels at 0, 2 and 4: 1 10 100+2 20 200+3 30 300.
+    np.testing.assert_array_equal(spread.apply(x[None])[0], [[10, 102, 20, 203, 30, 300, 0]])
+    assert spread.output_shape == (1, 7)
+    assert spread.multiply_adds == 9
+    assert spread.adjoint.output_shape == spread.input_shape
 
 
 def test_padding_may_crop() -> None:

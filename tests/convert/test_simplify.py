@@ -18,6 +18,7 @@ from snnconvert.convert.linear import (
     Select,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
     chain_output_shape,
     chain_to_sparse,
@@ -33,6 +34,12 @@ def convolution(shape: tuple[int, ...], outputs: int, groups: int = 1) -> Convol
     rng = np.random.default_rng(5)
     weight = rng.integers(-4, 5, (outputs, shape[0] // groups, 3, 3)).astype(np.float64)
     return Convolution(shape, weight, (1, 1), ((1, 1), (1, 1)), (1, 1), groups)
+
+
+def transposed(shape: tuple[int, ...], outputs: int, groups: int = 1) -> TransposedConvolution:
+    rng = np.random.default_rng(5)
+    weight = rng.integers(-4, 5, (shape[0], outputs // groups, 2, 2)).astype(np.float64)
+    return TransposedConvolution(shape, weight, (2, 2), ((0, 0), (1, 0)), (1, 1), groups)
 
 
 def pad(shape: tuple[int, ...], before: int, after: int) -> Select:
@@ -75,6 +82,17 @@ def test_any_chain_keeps_its_map(data: st.DataObject, seed: int) -> None:
         ((pad((3, 4, 4), 2, 0), convolution((3, 6, 4), 2)), [Convolution]),
         ((Scale((3, 4, 4), CHANNELS), pad((3, 4, 4), 1, 1), convolution((3, 6, 4), 2)),
          [Convolution]),
+        ((Scale((3, 2, 2), CHANNELS), transposed((3, 2, 2), 4)), [TransposedConvolution]),
+        ((Scale((3, 2, 2), CHANNELS), transposed((3, 2, 2), 6, groups=3)),
+         [TransposedConvolution]),
+        ((transposed((2, 2, 2), 3), Scale((3, 4, 3), CHANNELS)), [TransposedConvolution]),
+        ((transposed((3, 2, 2), 3, groups=3), Scale((3, 4, 3), CHANNELS)),
+         [TransposedConvolution]),
+        ((place((1, 2, 2), 0, 1, 3), transposed((3, 2, 2), 2)), [TransposedConvolution]),
+        ((Scale((3, 2), CHANNELS[:, 0]), Dense((3, 2), np.ones((4, 2))),
+          Dense((3, 4), np.eye(3), 0)), [Dense, Dense]),
+        ((Scale((3, 2, 2), CHANNELS), ReduceSum((3, 2, 2), (1, 2)), Reshape((3, 1, 1), (3,)),
+          Dense((3,), np.eye(3))), [ReduceSum, Reshape, Dense]),
         ((Scale((3,), CHANNELS[:, 0, 0]), Dense((3,), np.eye(3))), [Dense]),
         ((Dense((3,), np.eye(3)), Scale((3,), CHANNELS[:, 0, 0])), [Dense]),
         ((Scale((3, 2), CHANNELS[:, 0]), Reshape((3, 2), (6,)), Dense((6,), np.ones((2, 6)))),

@@ -243,6 +243,26 @@ def test_whole_weights_stay_whole() -> None:
     assert weight.sum() > 2**SINGLE_BITS
 
 
+def test_weights_of_few_bits_leave_the_rest_to_the_layer_behind() -> None:
+    """Linear interpolation by two has quarters; eleven bits kept for them would be lost."""
+    thirds = np.full((4, 4), 1 / 3)
+    quarters = np.array([[0.75, 0.25, 0.0, 0.0], [0.25, 0.75, 0.0, 0.0]] * 2)
+    executable = snap(
+        Network(
+            "n",
+            (population("p", 4), population("q", 4), readout(4)),
+            (
+                Connection("p", "q", (*dense(quarters), *dense(thirds))),
+                Connection("q", "y", (*dense(np.eye(4) / 3), *dense(thirds))),
+            ),
+        )
+    )
+    assert executable.exact and "q" in executable.single
+    first, second = weights(executable.network.connections[0].operators)
+    np.testing.assert_array_equal(first, quarters)
+    assert np.abs(second - 1 / 3).max() < 2.0**-18
+
+
 def test_silent_connections_and_unused_inputs() -> None:
     network = Network(
         "silent",
