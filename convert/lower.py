@@ -13,10 +13,12 @@ from snnconvert.convert.graph import (
     OutputFunction,
     Relu,
 )
+from snnconvert.convert.passes.cancel_integers import cancel_integers
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 from snnconvert.convert.passes.fold_affine import fold_affine
 from snnconvert.convert.passes.lower_clip import lower_clip
 from snnconvert.convert.passes.lower_max_pool import lower_max_pool, relu_before_max_pool
+from snnconvert.convert.passes.lower_quantise import drop_rounded_outputs, lower_quantise
 from snnconvert.convert.passes.split_output_functions import split_output_functions
 
 LOWERED = (GraphInput, Affine, Add, Concat, Relu)
@@ -30,19 +32,30 @@ def lower(graph: Graph) -> Graph:
     UnsupportedModelError
         If a function that only an output may have stands inside the network; all are listed.
     """
-    graph = split_output_functions(drop_dead_nodes(graph))
+    graph = split_output_functions(_in_real_units(graph))
     problems = lowering_problems(graph)
     if problems:
         raise UnsupportedModelError(problems, model=graph.name)
-    for step in (lower_clip, relu_before_max_pool, lower_max_pool, fold_affine, drop_dead_nodes):
+    for step in (
+        lower_quantise,
+        lower_clip,
+        relu_before_max_pool,
+        lower_max_pool,
+        fold_affine,
+        drop_dead_nodes,
+    ):
         graph = step(graph)
     assert all(isinstance(node.op, LOWERED) for node in graph.nodes)
     return graph
 
 
+def _in_real_units(graph: Graph) -> Graph:
+    return drop_rounded_outputs(drop_dead_nodes(cancel_integers(graph)))
+
+
 def lowering_problems(graph: Graph) -> list[Problem]:
     """Return a problem for each output function that other nodes read."""
-    nodes = split_output_functions(graph).nodes
+    nodes = split_output_functions(_in_real_units(graph)).nodes
     return [_inside(n, n.op) for n in nodes if isinstance(n.op, OutputFunction)]
 
 

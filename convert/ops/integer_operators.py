@@ -73,9 +73,7 @@ def import_qgemm(node: OnnxNode, build: GraphBuilder) -> None:
         values.append(_bias(node, build, 6, hows))
     attributes = ("alpha", "transA", "transB")
     # The integer bias is added to the sums before alpha scales them.
-    result = on_real_values(
-        node, build, "Gemm", values, attributes, beta=node.number("alpha", 1.0)
-    )
+    result = on_real_values(node, build, "Gemm", values, attributes, beta=node.number("alpha", 1.0))
     if build.value(node, 7) is None:
         _unrounded(node, build, result, dtype="float32")
     else:

@@ -22,7 +22,7 @@ MICROSOFT = "com.microsoft"
 @operator("QuantizeLinear", since=1, domain=MICROSOFT)
 @operator("QuantizeLinear", since=10)
 def import_quantize_linear(node: OnnxNode, build: GraphBuilder) -> None:
-    """Rounding to levels: neurons whose threshold is the range of levels, if that begins at 0."""
+    """Round to levels: neurons whose threshold is the range of levels, if that begins at 0."""
     x = build.activation(node)
     add_quantised(node, build, x, _read(node, build, x, _output_type(node)))
 
@@ -40,7 +40,7 @@ def import_dequantize_linear(node: OnnxNode, build: GraphBuilder) -> None:
 
 @operator("DynamicQuantizeLinear", since=11)
 def import_dynamic_quantize_linear(node: OnnxNode, build: GraphBuilder) -> None:
-    """Rounding to a range that each batch sets: left out, its scale taken as 1."""
+    """Round to a range that each batch sets: left out, its scale taken as 1."""
     if len(node.outputs) < 3 or not all(node.outputs):
         raise node.invalid("it has three outputs: integers, their scale and their zero point")
     x = build.activation(node)
@@ -84,7 +84,5 @@ def _dequantised_constant(
     axis = node.integer("axis", 1)
     axis = node.axis(axis, integers.ndim) if -integers.ndim <= axis < integers.ndim else 0
     shape = integers.shape
-    how = read_quantisation(
-        node, build, 1, 2, shape=shape, axis=axis, dtype=str(value.array.dtype)
-    )
+    how = read_quantisation(node, build, 1, 2, shape=shape, axis=axis, dtype=str(value.array.dtype))
     return how.dequantised(integers)
