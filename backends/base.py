@@ -23,7 +23,8 @@ from snnconvert.convert.errors import (
     did_you_mean,
 )
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network, Readout, Reset
+from snnconvert.convert.network import Network, Population, Readout, Reset
+from snnconvert.convert.neurons import get_neuron_model, model_name, neuron_models
 from snnconvert.convert.normalize import normalize
 from snnconvert.convert.quantize import quantize_weights
 from snnconvert.convert.relays import inline_relays
@@ -42,7 +43,7 @@ class Capabilities:
     Attributes
     ----------
     neurons, resets, encodings : frozenset of str
-        Names of neuron models, resets and input encodings.
+        Names of neuron models (without parameters), resets and input encodings.
     windows, delays, relays, weight_bits : bool
         Firing and bias windows; delays of connections; relays as nodes of their own; weights of a
         chosen number of bits.
@@ -75,25 +76,33 @@ class RunResult:
     outputs : dict of (T, N, *shape) float64 array
         Every readout, decoded after each step of its window, in ANN units.
     spike_counts : dict of (N, *shape) int64 array
-        Spikes of each population over the whole run.
-    spikes : dict of (steps, N, *shape) bool array
-        Spike trains of the recorded populations.
+        Sum of the spikes of each population over the whole run.
+    spikes : dict of (steps, N, *shape) array
+        Spike trains of the recorded populations: bool, or signed integers where a spike can be
+        something else than 0 or 1.
     latency : int
         Steps from the first input to the first decoded step (0 unless staged).
     details : dict
         What the target adds (overflows, injected currents, ...), ready for JSON.
+    events : dict of (N, *shape) int64 array
+        Number of spikes that are not 0, of the populations where it may differ from the sum.
     """
 
     outputs: dict[str, FloatArray]
     spike_counts: dict[str, npt.NDArray[np.int64]]
-    spikes: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    spikes: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     latency: int = 0
     details: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def logits(self) -> FloatArray:
         """The first readout: (T, N, *shape)."""
         return next(iter(self.outputs.values()))
+
+    def event_counts(self, name: str) -> npt.NDArray[np.int64]:
+        """Return how many spikes a population sent, (N, *shape), whatever each carried."""
+        return self.events.get(name, self.spike_counts[name])
 
 
 class Emitted(Protocol):
@@ -180,16 +189,18 @@ def get_backend(name: str) -> Backend:
 
 
 def describe_backends() -> list[dict[str, str]]:
-    """Return name, summary and state ("ready" or what is missing) of every backend."""
+    """Return name, summary, neurons and state ("ready" or what is missing) of every backend."""
     rows = []
     for name in backend_names():
+        neurons = ""
         try:
-            summary, state = get_backend(name).capabilities.summary, "ready"
+            capabilities = get_backend(name).capabilities
+            summary, state, neurons = capabilities.summary, "ready", _forms(capabilities)
         except MissingExtraError as error:
             summary, state = error.message, error.hint
         except ImportError as error:
             summary, state = "cannot be loaded", str(error)
-        rows.append({"name": name, "summary": summary, "state": state})
+        rows.append({"name": name, "summary": summary, "neurons": neurons, "state": state})
     return rows
 
 
@@ -221,8 +232,11 @@ def check_capabilities(name: str, capabilities: Capabilities, network: Network) 
     """Return a problem for each feature of the network that the target lacks."""
     problems = []
     for p in network.populations:
-        if p.neuron not in capabilities.neurons:
-            problems.append(_lacks(name, p.name, f"neuron model {p.neuron!r}"))
+        if model_name(p.neuron) not in capabilities.neurons:
+            forms = _forms(capabilities)
+            problems.append(_lacks(name, p.name, f"neuron model {p.neuron!r}", f"--neuron {forms}"))
+        elif p.reset not in get_neuron_model(p.neuron).resets:
+            problems.append(_no_such_reset(p))
         if p.reset not in capabilities.resets:
             problems.append(_lacks(name, p.name, f"reset {p.reset!r}"))
         staged = (p.start, p.stop, p.bias_start, p.bias_stop) != (0, None, 0, None)
@@ -247,6 +261,24 @@ def check_capabilities(name: str, capabilities: Capabilities, network: Network) 
             if c.delay
         ]
     return problems
+
+
+def _forms(capabilities: Capabilities) -> str:
+    """Return the neuron models as users write them, the default one first."""
+    forms = [m.form for name, m in neuron_models().items() if name in capabilities.neurons]
+    return ", ".join(sorted(forms, key=lambda form: (form != "if", form)))
+
+
+def _no_such_reset(population: Population) -> Problem:
+    return Problem(
+        code="target-limit",
+        message=f"neuron model {population.neuron!r} has no reset {population.reset!r}",
+        node=population.name,
+        place=f"population {population.name!r}",
+        why="a spike takes from the voltage, or gives back, as much as it carries: a voltage that "
+        "is set to zero has forgotten it",
+        hint="use --reset subtract, or --neuron if",
+    )
 
 
 def _lacks(target: str, node: str, feature: str, option: str = "") -> Problem:

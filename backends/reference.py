@@ -24,7 +24,7 @@ from snnconvert.backends.base import (
 from snnconvert.convert.errors import Problem
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Connection, Input, Network, Population, Relay, Reset
-from snnconvert.convert.neurons import get_neuron_model
+from snnconvert.convert.neurons import neuron_of
 from snnconvert.convert.snap import round_input
 
 
@@ -34,6 +34,7 @@ class ReferenceBackend:
     name: ClassVar[str] = "reference"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
+        neurons=frozenset({"if", "signed", "graded"}),
         summary="plain NumPy in float64, step by step: the oracle"
     )
 
@@ -78,6 +79,7 @@ class ReferenceSimulation:
         return RunResult(
             outputs={r.name: decode(r, np.stack(accumulated[r.name])) for r in network.readouts},
             spike_counts=state.counts,
+            events=state.events,
             spikes={name: np.stack(train) for name, train in trains.items()},
             latency=steps - timesteps,
         )
@@ -96,7 +98,7 @@ class ReferenceSimulation:
 
 
 class _State:
-    """Voltages, histories and sums of one run."""
+    """States of the neurons, histories and sums of one run."""
 
     def __init__(self, network: Network, samples: dict[str, Any]) -> None:
         self.network = network
@@ -108,12 +110,13 @@ class _State:
             if isinstance(source := network[c.source], Input) and source.encoding == "current"
         }
         self.neurons = {
-            p.name: get_neuron_model(p.neuron).from_population(p) for p in network.populations
+            p.name: neuron_of(p) for p in network.populations
         }
-        self.voltage = {
-            p.name: self.neurons[p.name].initial_voltage((n, *p.shape)) for p in network.populations
+        self.states = {
+            p.name: self.neurons[p.name].initial_state((n, *p.shape)) for p in network.populations
         }
-        self.counts = {p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations}
+        self.counts = {name: state.count for name, state in self.states.items()}
+        self.events = {name: np.zeros_like(count) for name, count in self.counts.items()}
         self.sums = {r.name: np.zeros((n, *r.shape)) for r in network.readouts}
         self.spikes: dict[str, Any] = {}
         reach = {node.name: 1 for node in network.nodes}
@@ -142,11 +145,11 @@ class _State:
             if isinstance(node, Population):
                 firing = node.start <= t and (node.stop is None or t < node.stop)
                 spikes = self.neurons[node.name].step(
-                    current, self.voltage[node.name], firing=firing
+                    current, self.states[node.name], firing=firing
                 )
                 self.spikes[node.name] = spikes
-                self.counts[node.name] += spikes
-                self.sent[node.name].appendleft(np.where(spikes, node.amplitude, 0.0))
+                self.events[node.name] += spikes != 0
+                self.sent[node.name].appendleft(spikes * np.asarray(node.amplitude, np.float64))
             else:
                 self.sums[node.name] += current
 

@@ -1,4 +1,4 @@
-"""The network with every activation quantised to T+1 levels: the oracle of a staged run."""
+"""The network with quantised activations, T+1 levels or more: the oracle of a staged run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Input, Network, Population, Readout
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import round_input
 
 
@@ -21,7 +22,9 @@ def quantised_forward(
     """Return what a fully staged network computes, without simulating it.
 
     A population that has received all of its charge before it fires, and is reset by
-    subtraction, spikes ``clip(floor((charge + v_init) / threshold), 0, T)`` times.
+    subtraction, sends spikes that add up to
+    ``clip(floor((charge + v_init) / threshold), 0, K T)``, K the most that a step can send (1 but
+    for graded neurons).
 
     Parameters
     ----------
@@ -51,7 +54,8 @@ def quantised_forward(
             charge += apply_chain(connection.operators, sent[connection.source])
         if isinstance(node, Population):
             charge += timesteps * node.bias
-            counts = np.clip(np.floor((charge + node.v_init) / node.threshold), 0, timesteps)
+            most = timesteps * spike_values(node.neuron).highest
+            counts = np.clip(np.floor((charge + node.v_init) / node.threshold), 0, most)
             results[node.name] = counts.astype(np.int64)
             sent[node.name] = counts * node.amplitude
         elif isinstance(node, Readout):

@@ -54,25 +54,17 @@ class Drive:
 
     def spikes(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """Return the spike train (T, n, size) and the counts (n, *shape) under the currents."""
-        from snnconvert.backends.cpu.fire import integrate_and_fire
         from snnconvert.backends.cpu.layout import from_stored, per_neuron, stored_shape
+        from snnconvert.backends.cpu.neurons import Neurons
 
         shape = population.shape
         n = max(self.sums.shape[1], len(self.constant))
-        voltage = np.tile(per_neuron(population.v_init, shape), (n, 1))
-        counts = np.zeros(voltage.shape, np.int64)
-        train = np.empty((self.timesteps, *voltage.shape), np.float32)
-        integrate_and_fire(
-            voltage,
-            np.ascontiguousarray(self.constant + per_neuron(population.bias, shape)),
-            self.sums,
-            per_neuron(population.threshold, shape),
-            population.reset == "zero",
-            train,
-            counts,
-            self.timesteps,
-        )
-        return train, from_stored(counts.reshape(n, *stored_shape(shape)), shape)
+        neurons = Neurons.of(population)
+        membranes = neurons.membranes(n)
+        train = np.empty((self.timesteps, *membranes.voltage.shape), np.float32)
+        constant = np.ascontiguousarray(self.constant + per_neuron(population.bias, shape))
+        neurons.advance(membranes, constant, self.sums, train, self.timesteps)
+        return train, from_stored(membranes.counts.reshape(n, *stored_shape(shape)), shape)
 
     def counts(self, population: Population) -> npt.NDArray[np.int64]:
         """Return the spike counts (n, *shape) under the currents."""

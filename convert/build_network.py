@@ -46,6 +46,7 @@ from snnconvert.convert.network import (
     Relay,
     Reset,
 )
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.simplify import collapse, simplify_chain
 
 _Terms: TypeAlias = tuple[tuple[str, Chain], ...]
@@ -83,7 +84,8 @@ def build_network(
     input_bounds : dict of float, optional
         Largest magnitude of each input.
     neuron : str
-        Name of the neuron model.
+        Name of the neuron model. The scales are the activations that it sends at full rate; a
+        graded neuron's threshold is a share of them, one for each unit of its largest payload.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class _Builder:
         self.graph, self.scales = graph, scales
         self.reset, self.v_init, self.input_bounds = reset, v_init, input_bounds
         self.neuron = neuron
+        self.highest = spike_values(neuron).highest
         self.sums: dict[str, _Sum] = {}
         self.nodes: list[NetworkNode] = []
         self.connections: list[Connection] = []
@@ -195,7 +198,7 @@ class _Builder:
             raise CalibrationError(
                 f"population {node.name!r}: thresholds must be positive and finite"
             )
-        return threshold
+        return threshold / self.highest
 
     def _largest_rates(self, terms: _Terms, shape: Shape) -> FloatArray:
         """Return the largest threshold of the rates that each position adds or subtracts."""

@@ -26,6 +26,7 @@ from snnconvert.backends.cpu.plan import Plan, make_plan
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError, Problem, UnsupportedModelError
 from snnconvert.convert.network import Encoding, Network, Reset
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class CpuBackend:
     name: ClassVar[str] = "cpu"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
+        neurons=frozenset({"if", "signed", "graded"}),
         options=frozenset({"threads", "memory_bytes"}),
         summary="this processor, layer by layer, spike for spike equal to the reference",
     )
@@ -146,6 +148,7 @@ class CpuSimulation:
         return RunResult(
             outputs={r.name: decode(r, results.accumulated[r.name]) for r in network.readouts},
             spike_counts=results.counts,
+            events=results.events,
             spikes=results.spikes,
             latency=steps - timesteps,
         )
@@ -163,8 +166,13 @@ class CpuSimulation:
         return Results(
             accumulated={r.name: np.zeros((timesteps, n, *r.shape)) for r in network.readouts},
             counts={p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations},
+            events={
+                p.name: np.zeros((n, *p.shape), np.int64)
+                for p in network.populations
+                if not spike_values(p.neuron).binary
+            },
             spikes={
-                p.name: np.zeros((steps, n, *p.shape), np.bool_)
+                p.name: np.zeros((steps, n, *p.shape), spike_values(p.neuron).dtype)
                 for p in network.populations
                 if p.name in recorded
             },
@@ -210,7 +218,7 @@ class CpuSimulation:
             "samples": len(next(iter(few.values()))),
             "timesteps": timesteps,
             "populations": len(ours.spikes),
-            "spikes": sum(int(train.sum()) for train in ours.spikes.values()),
+            "spikes": sum(int(np.count_nonzero(train)) for train in ours.spikes.values()),
             "differing_spikes": 0,
         }
 

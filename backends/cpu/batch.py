@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.fire import integrate_and_fire
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program, is_analog
 from snnconvert.backends.cpu.schedule import Span, pieces, sending_spans, window
@@ -23,11 +22,12 @@ Fed: TypeAlias = Population | Relay | Readout
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Arrays of a whole run, which batches fill in: accumulated currents, counts, trains."""
+    """Arrays of a whole run, which batches fill in: currents, counts, events, trains."""
 
     accumulated: dict[str, FloatArray]
     counts: dict[str, npt.NDArray[np.int64]]
-    spikes: dict[str, npt.NDArray[np.bool_]]
+    events: dict[str, npt.NDArray[np.int64]]
+    spikes: dict[str, npt.NDArray[Any]]
 
 
 class BatchRun:
@@ -59,10 +59,9 @@ class BatchRun:
         self._n = len(next(iter(self._samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
         self._analog = self._analog_currents()
-        self._voltage = {
-            name: np.tile(neurons.v_init, (self._n, 1)) for name, neurons in program.neurons.items()
+        self._membranes = {
+            name: neurons.membranes(self._n) for name, neurons in program.neurons.items()
         }
-        self._counts = {name: np.zeros(v.shape, np.int64) for name, v in self._voltage.items()}
         self._sums = {r.name: np.zeros((self._n, *stored_shape(r.shape))) for r in network.readouts}
         self._chunk = Span(0, 0)
         self._sent: dict[str, FloatArray] = {}
@@ -90,8 +89,12 @@ class BatchRun:
             for node in self._network.nodes:
                 self._advance(node)
         for p in self._network.populations:
-            counts = self._counts[p.name].reshape(self._n, *stored_shape(p.shape))
-            self._results.counts[p.name][self._rows] = from_stored(counts, p.shape)
+            membranes, stored = self._membranes[p.name], (self._n, *stored_shape(p.shape))
+            counts = from_stored(membranes.counts.reshape(stored), p.shape)
+            self._results.counts[p.name][self._rows] = counts
+            if p.name in self._results.events:
+                events = from_stored(membranes.events.reshape(stored), p.shape)
+                self._results.events[p.name][self._rows] = events
 
     def _advance(self, node: Input | Fed) -> None:
         """Take one node through the chunk."""
@@ -132,22 +135,19 @@ class BatchRun:
             del self._sent[source]
 
     def _fire(self, node: Population) -> None:
-        neurons, voltage = self._program.neurons[node.name], self._voltage[node.name]
+        neurons, membranes = self._program.neurons[node.name], self._membranes[node.name]
         firing = self._spans[node.name]
         for piece in self._pieces(node, firing):
             sums, constant = self._arriving(node, piece), self._constant(node, piece)
             fires = firing.covers(piece.start)
             if sums is None and constant is None and not fires:
                 continue
-            spikes = self._in_buffer(node.name, piece).reshape(-1, *voltage.shape)
-            integrate_and_fire(
-                voltage,
+            spikes = self._in_buffer(node.name, piece).reshape(-1, *membranes.voltage.shape)
+            neurons.advance(
+                membranes,
                 np.zeros((1, node.size)) if constant is None else constant,
-                spikes[:0] if sums is None else sums.reshape(-1, *voltage.shape),
-                neurons.threshold,
-                neurons.to_zero,
+                spikes[:0] if sums is None else sums.reshape(-1, *membranes.voltage.shape),
                 spikes if fires else spikes[:0],
-                self._counts[node.name],
                 piece.stop - piece.start,
             )
 
@@ -155,7 +155,8 @@ class BatchRun:
         span = self._spans[node.name].within(self._chunk)
         if span and node.name in self._results.spikes:
             spikes = from_stored(self._in_buffer(node.name, span), node.shape)
-            self._results.spikes[node.name][span.start : span.stop, self._rows] = spikes != 0
+            train = self._results.spikes[node.name]
+            train[span.start : span.stop, self._rows] = spikes.astype(train.dtype)
 
     def _relay(self, node: Relay) -> None:
         for piece in self._pieces(node):

@@ -1,8 +1,9 @@
-"""The integrate-and-fire kernel: integrate, compare, reset and count in one pass.
+"""The kernels of the neurons: integrate, compare, reset and count in one pass.
 
 A block of neurons keeps its voltages in the first-level cache over all the steps of a chunk.
 Voltages are float64; on the grids of ``snap.py`` every sum is exact, so the order of the terms
 does not matter and the kernel equals the neuron's plain ``step`` bit for bit.
+There is one kernel a model: what the others need would cost the plain one its speed.
 """
 
 from __future__ import annotations
@@ -75,4 +76,100 @@ spikes : (steps, n, size) float32 array
 counts : (n, size) int64 array
     Incremented by the spikes.
 steps : int
+"""
+
+
+def _integrate_and_fire_signed(
+    voltage: Any,
+    constant: Any,
+    sums: Any,
+    threshold: Any,
+    spikes: Any,
+    counts: Any,
+    events: Any,
+    steps: int,
+) -> None:
+    arrived = np.zeros(BLOCK, sums.dtype)
+    fired = np.zeros(BLOCK, spikes.dtype)
+    # Outside the firing window neither bound is in reach.
+    unreachable = np.full(BLOCK, np.inf)
+    lowest = 0.0 if spikes.shape[0] else -np.inf
+    for sample in range(voltage.shape[0]):
+        row = sample if constant.shape[0] > 1 else 0
+        for first in range(0, voltage.shape[1], BLOCK):
+            last = min(first + BLOCK, voltage.shape[1])
+            v = voltage[sample, first:last]
+            steady = constant[row, first:last]
+            count = counts[sample, first:last]
+            sent = events[sample, first:last]
+            cost = threshold[first:last]
+            limit = cost if spikes.shape[0] else unreachable
+            for t in range(steps):
+                if sums.shape[0]:
+                    arrived = sums[t, sample, first:last]
+                if spikes.shape[0]:
+                    fired = spikes[t, sample, first:last]
+                for i in range(v.shape[0]):
+                    u = v[i] + steady[i] + arrived[i]
+                    up = 1 if u >= limit[i] else 0
+                    down = 1 if (u < lowest) & (count[i] > 0) else 0
+                    spike = up - down
+                    fired[i] = spike
+                    count[i] += spike
+                    sent[i] += up + down
+                    v[i] = u - spike * cost[i]
+
+
+integrate_and_fire_signed = compiled(_integrate_and_fire_signed)
+"""Advance signed neurons by `steps` steps.
+
+Parameters as for :data:`integrate_and_fire`; `spikes` receives -1, 0 or 1, `counts` (0 or more at
+the start) is the sum of the spikes, and `events`, (n, size) int64, is incremented by their number.
+"""
+
+
+def _integrate_and_fire_graded(
+    voltage: Any,
+    constant: Any,
+    sums: Any,
+    threshold: Any,
+    highest: float,
+    spikes: Any,
+    counts: Any,
+    events: Any,
+    steps: int,
+) -> None:
+    arrived = np.zeros(BLOCK, sums.dtype)
+    fired = np.zeros(BLOCK, spikes.dtype)
+    most = highest if spikes.shape[0] else 0.0
+    for sample in range(voltage.shape[0]):
+        row = sample if constant.shape[0] > 1 else 0
+        for first in range(0, voltage.shape[1], BLOCK):
+            last = min(first + BLOCK, voltage.shape[1])
+            v = voltage[sample, first:last]
+            steady = constant[row, first:last]
+            count = counts[sample, first:last]
+            sent = events[sample, first:last]
+            cost = threshold[first:last]
+            for t in range(steps):
+                if sums.shape[0]:
+                    arrived = sums[t, sample, first:last]
+                if spikes.shape[0]:
+                    fired = spikes[t, sample, first:last]
+                for i in range(v.shape[0]):
+                    u = v[i] + steady[i] + arrived[i]
+                    payload = np.floor(u / cost[i])
+                    payload = payload if payload > 0.0 else 0.0
+                    payload = payload if payload < most else most
+                    fired[i] = payload
+                    count[i] += np.int64(payload)
+                    sent[i] += 1 if payload > 0.0 else 0
+                    v[i] = u - payload * cost[i]
+
+
+integrate_and_fire_graded = compiled(_integrate_and_fire_graded)
+"""Advance graded neurons by `steps` steps.
+
+Parameters as for :data:`integrate_and_fire`, and `highest`, the largest payload; `spikes` receives
+the payloads, `counts` is incremented by them, and `events`, (n, size) int64, by their number.
 """

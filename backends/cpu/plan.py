@@ -13,6 +13,7 @@ import numpy as np
 from snnconvert.convert.errors import UsageError
 from snnconvert.convert.linear import Chain, Shape
 from snnconvert.convert.network import Input, Network, Population, Readout, Relay
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
 
 LONGEST_CHUNK = 64
@@ -193,6 +194,6 @@ def state_bytes(
         fed = sum(isinstance(network[c.source], Input) for c in network.incoming(node.name))
         total += 8 * size * (fed + 1)
         if isinstance(node, Population):
-            total += 16 * size
+            total += 16 * size if spike_values(node.neuron).binary else 24 * size
         total += reach[node.name] * size * sends[node.name].itemsize if node.name in sends else 0
     return total

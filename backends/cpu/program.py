@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from snnconvert.backends.cpu.dense import DenseKernel
 from snnconvert.backends.cpu.layout import per_neuron
+from snnconvert.backends.cpu.neurons import Neurons
 from snnconvert.backends.cpu.plan import Plan
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
@@ -23,15 +22,6 @@ class LayerKernel(Protocol):
 
         The result may be the argument itself, or a view of it.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class Neurons:
-    """A population's parameters, one a neuron, in stored order."""
-
-    threshold: npt.NDArray[np.float64]
-    v_init: npt.NDArray[np.float64]
-    to_zero: bool
 
 
 class Program:
@@ -58,12 +48,7 @@ class Program:
             for c in network.connections
             if not is_analog(network, c)
         }
-        self.neurons = {
-            p.name: Neurons(
-                per_neuron(p.threshold, p.shape), per_neuron(p.v_init, p.shape), p.reset == "zero"
-            )
-            for p in network.populations
-        }
+        self.neurons = {p.name: Neurons.of(p) for p in network.populations}
         self.biases = {
             n.name: per_neuron(n.bias, n.shape)[None]
             for n in network.nodes

@@ -5,9 +5,24 @@ Every module of this package is scanned; a model registers itself with :func:`ne
 
 from snnconvert.convert.neurons.registry import (
     NeuronModel,
+    NeuronState,
+    SpikeValues,
     get_neuron_model,
+    model_name,
     neuron_model,
     neuron_models,
+    neuron_of,
+    spike_values,
 )
 
-__all__ = ["NeuronModel", "get_neuron_model", "neuron_model", "neuron_models"]
+__all__ = [
+    "NeuronModel",
+    "NeuronState",
+    "SpikeValues",
+    "get_neuron_model",
+    "model_name",
+    "neuron_model",
+    "neuron_models",
+    "neuron_of",
+    "spike_values",
+]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Population, Reset
-from snnconvert.convert.neurons.registry import neuron_model
+from snnconvert.convert.neurons.registry import (
+    NeuronState,
+    SpikeValues,
+    neuron_model,
+    no_parameter,
+)
 
 
 @neuron_model("if")
@@ -39,23 +45,32 @@ class IntegrateAndFire:
     Examples
     --------
     >>> neuron = IntegrateAndFire(np.float64(4.0), np.float64(2.0))
-    >>> voltage = neuron.initial_voltage((1,))
-    >>> [int(neuron.step(np.array([3.0]), voltage)[0]) for _ in range(4)]
+    >>> state = neuron.initial_state((1,))
+    >>> [int(neuron.step(np.array([3.0]), state)[0]) for _ in range(4)]
     [1, 1, 0, 1]
     """
+
+    form: ClassVar[str] = "if"
+    resets: ClassVar[frozenset[Reset]] = frozenset({"subtract", "zero"})
 
     threshold: FloatArray
     v_init: FloatArray
     reset: Reset = "subtract"
 
     @classmethod
+    def spike_values(cls, parameter: str | None) -> SpikeValues:
+        """Return 0 or 1; there is no parameter."""
+        no_parameter("if", parameter)
+        return SpikeValues(0, 1)
+
+    @classmethod
     def from_population(cls, population: Population) -> IntegrateAndFire:
         """Take the parameters of a population."""
         return cls(population.threshold, population.v_init, population.reset)
 
-    def initial_voltage(self, shape: tuple[int, ...]) -> FloatArray:
-        """Return v_init, broadcast to `shape` (float64)."""
-        return np.broadcast_to(np.asarray(self.v_init, np.float64), shape).copy()
+    def initial_state(self, shape: tuple[int, ...]) -> NeuronState:
+        """Return v_init, broadcast to `shape`, and no spikes sent."""
+        return NeuronState.starting_at(self.v_init, shape)
 
     def rate(self, current: FloatArray) -> FloatArray:
         """Return the rate for constant current as T grows, in spikes a step."""
@@ -66,9 +81,10 @@ class IntegrateAndFire:
         return np.asarray(1.0 / steps)
 
     def step(
-        self, current: FloatArray, voltage: FloatArray, *, firing: bool = True
+        self, current: FloatArray, state: NeuronState, *, firing: bool = True
     ) -> npt.NDArray[np.bool_]:
-        """Advance `voltage` in place by one step and return the spikes."""
+        """Advance `state` in place by one step and return the spikes."""
+        voltage = state.voltage
         voltage += current
         if not firing:
             return np.zeros(voltage.shape, np.bool_)
@@ -77,4 +93,5 @@ class IntegrateAndFire:
             voltage -= np.where(spikes, self.threshold, 0.0)
         else:
             voltage[spikes] = 0.0
+        state.count[...] += spikes
         return spikes

@@ -1,4 +1,4 @@
-"""The compiled neuron against the plain one."""
+"""The compiled neurons against the plain ones."""
 
 from typing import Any
 
@@ -7,12 +7,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnconvert.backends.cpu.fire import BLOCK, integrate_and_fire
-from snnconvert.convert.network import Reset
-from snnconvert.convert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.backends.cpu.fire import BLOCK
+from snnconvert.backends.cpu.neurons import Neurons
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Population, Reset
+from snnconvert.convert.neurons import NeuronState, neuron_of
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def population(neuron: str, reset: Reset, threshold: FloatArray) -> Population:
+    nothing = np.zeros(())
+    return Population(
+        "p",
+        threshold.shape,
+        threshold,
+        threshold,
+        threshold,
+        nothing,
+        nothing,
+        reset=reset,
+        neuron=neuron,
+    )
+
+
+MODELS: list[tuple[str, Reset]] = [
+    ("if", "subtract"),
+    ("if", "zero"),
+    ("signed", "subtract"),
+    ("graded:1", "subtract"),
+    ("graded:3", "subtract"),
+    ("graded:200", "subtract"),
+]
+
+
+@pytest.mark.parametrize(("model", "reset"), MODELS)
 @pytest.mark.parametrize("firing", [True, False])
 @pytest.mark.parametrize("arriving", [np.float32, np.float64, None])
 @given(
@@ -23,6 +50,7 @@ from snnconvert.convert.neurons.integrate_and_fire import IntegrateAndFire
     per_sample=st.booleans(),
 )
 def test_it_equals_the_neuron_step_by_step(
+    model: str,
     reset: Reset,
     firing: bool,
     arriving: Any,
@@ -36,20 +64,27 @@ def test_it_equals_the_neuron_step_by_step(
     dyadic = np.float64(2.0**-10)
     threshold = rng.integers(200, 1500, size) * dyadic
     start = rng.integers(-500, 1600, (n, size)) * dyadic
+    sent = rng.integers(0, 3, (n, size))
     constant = rng.integers(-200, 500, (n if per_sample else 1, size)) * dyadic
     sums = (rng.integers(-900, 1200, (steps if arriving else 0, n, size)) * dyadic).astype(
         arriving or np.float32
     )
-    neuron = IntegrateAndFire(threshold, np.zeros(()), reset)
-    voltage, expected = start.copy(), np.zeros((steps, n, size), np.bool_)
+    plain = population(model, reset, threshold)
+    neuron, state = neuron_of(plain), NeuronState(start.copy(), sent.copy())
+    expected = np.zeros((steps, n, size), np.int16)
     for t in range(steps):
         current = constant + (sums[t] if arriving else 0.0)
-        expected[t] = neuron.step(current, voltage, firing=firing)
+        expected[t] = neuron.step(current, state, firing=firing)
 
-    v, counts = start.copy(), np.full((n, size), 3)
+    neurons = Neurons.of(plain)
+    membranes = neurons.membranes(n)
+    membranes.voltage[...], membranes.counts[...] = start, sent
+    before = membranes.events.copy()
     spikes = np.full((steps if firing else 0, n, size), np.nan, np.float32)
-    integrate_and_fire(v, constant, sums, threshold, reset == "zero", spikes, counts, steps)
-    np.testing.assert_array_equal(v, voltage)
-    np.testing.assert_array_equal(counts, 3 + expected.sum(axis=0))
+    neurons.advance(membranes, constant, sums, spikes, steps)
+    np.testing.assert_array_equal(membranes.voltage, state.voltage)
+    np.testing.assert_array_equal(membranes.counts, state.count)
+    np.testing.assert_array_equal(membranes.counts, sent + expected.sum(axis=0))
+    np.testing.assert_array_equal(membranes.events - before, (expected != 0).sum(axis=0))
     if firing:
         np.testing.assert_array_equal(spikes, expected)

@@ -45,8 +45,8 @@ def test_it_steps_as_the_plain_model(rng: np.random.Generator, reset: Any, thres
     v_init = np.array([0.0, 0.25, 0.375, -3.0])
     neuron = SignedIntegrateAndFire(threshold, reset, initial_state={"voltage": v_init})
     plain = IntegrateAndFire(np.asarray(threshold), v_init, reset)
-    voltage = plain.initial_voltage((4,))
-    expected = np.stack([plain.step(current, voltage) for current in currents])
+    state = plain.initial_state((4,))
+    expected = np.stack([plain.step(current, state) for current in currents])
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(spikes(neuron, currents), expected)
 

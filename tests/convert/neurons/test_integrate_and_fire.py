@@ -17,9 +17,9 @@ thresholds = st.integers(1, 1000)
 def count(reset: Reset, threshold: float, v_init: float, current: float, steps: int) -> int:
     """Spikes of one neuron for constant current."""
     neuron = IntegrateAndFire(np.float64(threshold), np.float64(v_init), reset)  # type: ignore[arg-type]
-    voltage = neuron.initial_voltage((1,))
+    state = neuron.initial_state((1,))
     x = np.array([float(current)])
-    return sum(int(neuron.step(x, voltage)[0]) for _ in range(steps))
+    return sum(int(neuron.step(x, state)[0]) for _ in range(steps))
 
 
 @given(st.data(), thresholds, st.integers(1, 200))
@@ -56,35 +56,35 @@ def test_the_law_holds_on_any_dyadic_grid(
 def test_one_spike_a_step_at_most(reset: Reset) -> None:
     """Current beyond the threshold saturates; with reset by subtraction the rest piles up."""
     neuron = IntegrateAndFire(np.asarray(1.0), np.asarray(0.0), reset)
-    voltage = neuron.initial_voltage((1,))
+    state = neuron.initial_state((1,))
     for _ in range(5):
-        assert neuron.step(np.array([3.0]), voltage)[0]
-    assert voltage[0] == (10.0 if reset == "subtract" else 0.0)
+        assert neuron.step(np.array([3.0]), state)[0]
+    assert state.voltage[0] == (10.0 if reset == "subtract" else 0.0)
 
 
 def test_the_threshold_itself_fires() -> None:
     neuron = IntegrateAndFire(np.asarray(1.0), np.asarray(0.0))
-    voltage = neuron.initial_voltage((2,))
-    spikes = neuron.step(np.array([1.0, np.nextafter(1.0, 0.0)]), voltage)
+    state = neuron.initial_state((2,))
+    spikes = neuron.step(np.array([1.0, np.nextafter(1.0, 0.0)]), state)
     assert spikes.tolist() == [True, False]
-    assert voltage[0] == 0.0
+    assert state.voltage[0] == 0.0
 
 
 def test_negative_voltage_has_no_bound() -> None:
     neuron = IntegrateAndFire(np.asarray(1.0), np.asarray(0.5))
-    voltage = neuron.initial_voltage((1,))
+    state = neuron.initial_state((1,))
     for _ in range(100):
-        assert not neuron.step(np.array([-7.0]), voltage)[0]
-    assert voltage[0] == 0.5 - 700.0
+        assert not neuron.step(np.array([-7.0]), state)[0]
+    assert state.voltage[0] == 0.5 - 700.0
 
 
 def test_outside_its_window_it_only_integrates() -> None:
     neuron = IntegrateAndFire(np.asarray(1.0), np.asarray(0.0))
-    voltage = neuron.initial_voltage((1,))
+    state = neuron.initial_state((1,))
     for _ in range(3):
-        assert not neuron.step(np.array([2.0]), voltage, firing=False).any()
-    assert voltage[0] == 6.0
-    fired = [bool(neuron.step(np.zeros(1), voltage)[0]) for _ in range(8)]
+        assert not neuron.step(np.array([2.0]), state, firing=False).any()
+    assert state.voltage[0] == 6.0
+    fired = [bool(neuron.step(np.zeros(1), state)[0]) for _ in range(8)]
     assert fired == [True] * 6 + [False] * 2
 
 
@@ -101,11 +101,11 @@ def test_thresholds_and_first_voltages_broadcast() -> None:
     )
     neuron = IntegrateAndFire.from_population(population)
     assert neuron.reset == "zero"
-    voltage = neuron.initial_voltage((4, 2, 3, 3))
-    assert voltage.shape == (4, 2, 3, 3)
-    assert set(voltage[:, 0].flat) == {0.5}
-    assert set(voltage[:, 1].flat) == {1.0}
-    spikes = neuron.step(np.full((4, 2, 3, 3), 0.75), voltage)
+    state = neuron.initial_state((4, 2, 3, 3))
+    assert state.voltage.shape == (4, 2, 3, 3)
+    assert set(state.voltage[:, 0].flat) == {0.5}
+    assert set(state.voltage[:, 1].flat) == {1.0}
+    spikes = neuron.step(np.full((4, 2, 3, 3), 0.75), state)
     assert spikes[:, 0].all()
     assert not spikes[:, 1].any()
 
