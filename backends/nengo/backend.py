@@ -11,7 +11,6 @@ from snnconvert.convert.errors import (
     Problem,
     UnsupportedModelError,
     UsageError,
-    did_you_mean,
 )
 from snnconvert.convert.network import Network, Reset
 
@@ -35,7 +34,8 @@ class NengoBackend:
     name: ClassVar[str] = "nengo"
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        options=frozenset({"dt", "seed", "neuron", "probes", "restart_every"}),
+        neurons=frozenset({"if", "signed", "graded"}),
+        options=frozenset({"dt", "seed", "probes", "restart_every"}),
         summary="a labelled nengo.Network to run or embed, spike for spike as the reference",
     )
 
@@ -67,7 +67,6 @@ class NengoBackend:
         *,
         dt: float = 0.001,
         seed: int = 0,
-        neuron: str = "if",
         probes: bool = True,
         restart_every: int | None = None,
     ) -> NengoEmitted:
@@ -84,8 +83,6 @@ class NengoBackend:
         seed : int
             Seed of the ``nengo.Network``. Nothing that is emitted is random; objects that you add
             to the network draw from it.
-        neuron : {"if"}
-            Neuron model of the ensembles.
         probes : bool
             Whether the network holds probes of all spikes and outputs. They take 8 bytes a neuron
             and step, so leave them out of an embedding that runs for long.
@@ -96,15 +93,12 @@ class NengoBackend:
         Raises
         ------
         UsageError
-            If 1/dt is not a whole number, or too fine for exact sums; if `neuron` is unknown; if
-            `restart_every` ends before the first output.
+            If 1/dt is not a whole number, or too fine for exact sums; if `restart_every` ends
+            before the first output.
         UnsupportedModelError
             If Nengo cannot run the network.
         """
         check_step(dt)
-        if neuron not in self.capabilities.neurons:
-            known = sorted(self.capabilities.neurons)
-            raise UsageError(f"unknown neuron {neuron!r}", hint=did_you_mean(neuron, known))
         network = network_of(model)
         problems = self.check(network)
         if problems:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnconvert.backends.nengo.engine import nengo
-from snnconvert.backends.nengo.neurons import SignedIntegrateAndFire
+from snnconvert.backends.nengo.neurons import neuron_type
 from snnconvert.backends.nengo.processes import (
     GatedCurrent,
     MeanReadout,
@@ -134,7 +134,8 @@ class _Builder:
         return nengo.Ensemble(
             n,
             dimensions=1,
-            neuron_type=SignedIntegrateAndFire(
+            neuron_type=neuron_type(
+                population.neuron,
                 threshold=_scalar_or_vector(population.threshold, population.shape),
                 reset=population.reset,
                 start=population.start,

@@ -23,6 +23,7 @@ from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError, UsageError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
 
 CHUNK = 16
@@ -142,7 +143,7 @@ class NengoEmitted:
         recorded = recorded_names(self.executable, record)
         samples = named_samples(self.executable, x)
         n = len(next(iter(samples.values())))
-        collected = _Collected(self.executable, n, timesteps, steps, recorded)
+        collected = _Collected(self.executable, n, timesteps, steps, recorded, self.dt)
         with self._simulator() as (simulator, probes), self._own_samples():
             for i in range(n):
                 for name, array in samples.items():
@@ -155,6 +156,7 @@ class NengoEmitted:
         return RunResult(
             outputs=collected.outputs,
             spike_counts=collected.counts,
+            events=collected.events,
             spikes=collected.spikes,
             latency=steps - timesteps,
         )
@@ -207,7 +209,7 @@ class NengoEmitted:
         encodings = {node.encoding for node in self.executable.inputs}
         return {
             "engine": f"nengo {nengo.__version__}",
-            "neuron": "if",
+            "neuron": ", ".join(sorted({p.neuron for p in self.executable.populations})),
             "reset": self.executable.reset,
             "dt": self.dt,
             "delay": 0,
@@ -254,7 +256,7 @@ class NengoEmitted:
             "samples": len(next(iter(some.values()))),
             "timesteps": timesteps,
             "populations": len(ours.spikes),
-            "spikes": int(sum(train.sum() for train in ours.spikes.values())),
+            "spikes": sum(int(np.count_nonzero(train)) for train in ours.spikes.values()),
             "differing_spikes": total,
         }
 
@@ -263,16 +265,28 @@ class _Collected:
     """What the probes of all samples hold, in the form of a RunResult."""
 
     def __init__(
-        self, network: Network, n: int, timesteps: int, steps: int, recorded: frozenset[str]
+        self,
+        network: Network,
+        n: int,
+        timesteps: int,
+        steps: int,
+        recorded: frozenset[str],
+        dt: float,
     ) -> None:
         self.network = network
         self.timesteps = timesteps
+        self.rate = round(1 / dt)
         self.outputs: dict[str, FloatArray] = {
             r.name: np.empty((timesteps, n, *r.shape)) for r in network.readouts
         }
         self.counts = {p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations}
+        self.events = {
+            p.name: np.zeros((n, *p.shape), np.int64)
+            for p in network.populations
+            if not spike_values(p.neuron).binary
+        }
         self.spikes = {
-            p.name: np.empty((steps, n, *p.shape), np.bool_)
+            p.name: np.empty((steps, n, *p.shape), spike_values(p.neuron).dtype)
             for p in network.populations
             if p.name in recorded
         }
@@ -280,8 +294,11 @@ class _Collected:
     def take(self, sample: int, start: int, probed: dict[str, FloatArray]) -> None:
         """Add the steps from `start` of one sample."""
         for p in self.network.populations:
-            fired = (probed[p.name] > 0).reshape(-1, *p.shape)
+            heights = np.rint(probed[p.name].reshape(-1, *p.shape) / self.rate)
+            fired = heights.astype(np.int64)
             self.counts[p.name][sample] += fired.sum(axis=0)
+            if p.name in self.events:
+                self.events[p.name][sample] += np.count_nonzero(fired, axis=0)
             if p.name in self.spikes:
                 self.spikes[p.name][start : start + len(fired), sample] = fired
         for r in self.network.readouts:

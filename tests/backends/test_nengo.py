@@ -631,11 +631,6 @@ def test_a_simulator_with_another_dt(rng: np.random.Generator) -> None:
         nengo.Simulator(emitted.network, dt=0.002, progress_bar=False)
 
 
-def test_an_unknown_neuron(rng: np.random.Generator) -> None:
-    with pytest.raises(UsageError, match="unknown neuron 'lif'; did you mean 'if'"):
-        NengoBackend().emit(residual_network(rng), neuron="lif")
-
-
 def test_what_nengo_cannot_run_is_listed(rng: np.random.Generator) -> None:
     network = residual_network(rng)
     other = network.replace_nodes([population(rng, "a", (2, 6, 6), neuron="lif")])
