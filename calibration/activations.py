@@ -8,8 +8,9 @@ whatever the batch size, and models with a fixed batch need no special case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -19,8 +20,9 @@ from snnconvert.calibration.layer_statistics import LayerStatistics
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.build_network import channel_axis
 from snnconvert.convert.errors import CalibrationError
-from snnconvert.convert.graph import Graph, GraphInput, Node, Relu
+from snnconvert.convert.graph import Graph, GraphInput, Node, Op, Relu
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,48 @@ def observe(
         If an activation is not finite.
     """
     layers = _empty_statistics(graph)
-    recorder = _Recorder(graph, model_bytes, layers, threads)
+    bounds, rows = record(graph, model_bytes, source, layers, threads=threads, progress=progress)
+    warnings = tuple(_dead_warnings(layers, rows))
+    return Observed(layers, bounds, rows, source.content_hash, warnings)
+
+
+class Statistics(Protocol):
+    """Takes in what a node reads, a row at a time."""
+
+    def update(self, values: FloatArray, /) -> None:
+        """Take in rows of values, (n, *shape)."""
+
+
+def record(
+    graph: Graph,
+    model_bytes: bytes,
+    source: SampleSource,
+    statistics: Mapping[str, Statistics],
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> tuple[dict[str, float], int]:
+    """Hand the first input of some nodes to their statistics, in one pass over the rows.
+
+    Parameters
+    ----------
+    graph, model_bytes, source, threads, progress
+        As for :func:`observe`.
+    statistics : dict of Statistics
+        By name of node.
+
+    Returns
+    -------
+    bounds : dict of float
+        Largest magnitude of each network input.
+    rows : int
+
+    Raises
+    ------
+    CalibrationError
+        If a value is not finite.
+    """
+    recorder = _Recorder(graph, model_bytes, statistics, threads)
     bounds = dict.fromkeys(source.inputs, 0.0)
     done = 0
     for batch in source:
@@ -92,8 +135,7 @@ def observe(
         done += len(next(iter(batch.values())))
         if progress is not None:
             progress(done, source.rows)
-    warnings = tuple(_dead_warnings(layers, done))
-    return Observed(layers, bounds, done, source.content_hash, warnings)
+    return bounds, done
 
 
 def _empty_statistics(graph: Graph) -> dict[str, LayerStatistics]:
@@ -108,7 +150,7 @@ class _Recorder:
     """Runs rows through the model and hands the pre-activations to the statistics."""
 
     def __init__(
-        self, graph: Graph, model: bytes, layers: dict[str, LayerStatistics], threads: int
+        self, graph: Graph, model: bytes, layers: Mapping[str, Statistics], threads: int
     ) -> None:
         self.graph, self.layers = graph, layers
         self.sources = {name: graph[name].inputs[0] for name in layers}
@@ -176,6 +218,29 @@ def expose(model: bytes, tensors: Iterable[str]) -> bytes:
     return bytes(proto.SerializeToString())
 
 
+def expose_levels(model: bytes, quantisers: Mapping[str, Op]) -> bytes:
+    """Return the model with what quantisers give among its outputs.
+
+    Parameters
+    ----------
+    model : bytes
+    quantisers : dict of Quantise or DynamicQuantise
+        By name of the output: the integers as floats of one, the real values of the other.
+    """
+    if not quantisers:
+        return model
+    proto = onnx.load_model_from_string(model)
+    for name, op in quantisers.items():
+        if isinstance(op, DynamicQuantise):
+            added = onnx.helper.make_node("DequantizeLinear", list(op.tensors), [name])
+        else:
+            assert isinstance(op, Quantise) and op.tensor is not None
+            added = onnx.helper.make_node("Cast", [op.tensor], [name], to=onnx.TensorProto.FLOAT)
+        proto.graph.node.append(added)
+        proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    return bytes(proto.SerializeToString())
+
+
 def _dead_warnings(layers: dict[str, LayerStatistics], rows: int) -> Iterable[str]:
     dead = {name: int(layer.dead.sum()) for name, layer in layers.items()}
     for name, layer in layers.items():
@@ -191,4 +256,12 @@ def _dead_warnings(layers: dict[str, LayerStatistics], rows: int) -> Iterable[st
         )
 
 
-__all__ = ["LayerStatistics", "Observed", "channel_axis", "expose", "observe"]
+__all__ = [
+    "LayerStatistics",
+    "Observed",
+    "Statistics",
+    "channel_axis",
+    "expose",
+    "observe",
+    "record",
+]

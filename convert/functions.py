@@ -44,6 +44,11 @@ class Expression:
         """Return this function of another function."""
         raise NotImplementedError
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The functions that occur in it."""
+        return frozenset()
+
     def _value(self, x: FloatArray) -> FloatArray:
         raise NotImplementedError
 
@@ -128,6 +133,11 @@ class Call(Expression):
         """Return the function of the arguments' functions of another function."""
         return call(self.name, *(argument.at(inner) for argument in self.arguments))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The functions that occur in it."""
+        return frozenset({self.name}).union(*(argument.names for argument in self.arguments))
+
     def _value(self, x: FloatArray) -> FloatArray:
         return FUNCTIONS[self.name](*(argument._value(x) for argument in self.arguments))
 
@@ -177,7 +187,6 @@ FUNCTIONS: dict[str, Operation] = {
     "power": np.power,
     "maximum": np.maximum,
     "minimum": np.minimum,
-    "clip": np.clip,
     "relu": lambda x: np.maximum(x, 0.0),
     "abs": np.abs,
     "sign": np.sign,
@@ -189,7 +198,7 @@ FUNCTIONS: dict[str, Operation] = {
     "and": _truth(np.logical_and),
     "or": _truth(np.logical_or),
     "not": _truth(np.logical_not),
-    "where": lambda condition, x, y: np.where(condition != 0, x, y),
+    "where": lambda condition, x, y: np.asarray(np.where(condition != 0, x, y)),
     "sigmoid": special.expit,
     "softplus": lambda x: np.logaddexp(x, 0.0),
     "softsign": lambda x: x / (1 + np.abs(x)),
@@ -232,3 +241,17 @@ def call(name: str, *arguments: Expression | float) -> Expression:
     if name in ("subtract", "divide") and parts[1] == Number(0.0 if name == "subtract" else 1.0):
         return parts[0]
     return Call(name, parts)
+
+
+SIGMOID = call("sigmoid", X)
+
+
+def is_rectifying(expression: Expression) -> bool:
+    """Tell whether sums, scales and bounds alone make the function: it is piecewise linear."""
+    if not isinstance(expression, Call):
+        return True
+    fixed = [isinstance(argument, Number) for argument in expression.arguments]
+    allowed = expression.name in ("add", "subtract", "relu", "abs", "maximum", "minimum")
+    allowed = allowed or (expression.name == "multiply" and any(fixed))
+    allowed = allowed or (expression.name == "divide" and fixed[1])
+    return allowed and all(is_rectifying(argument) for argument in expression.arguments)

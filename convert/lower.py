@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snnconvert.convert.errors import Problem, UnsupportedModelError
+from snnconvert.convert.fit_ramps import RampBudget
 from snnconvert.convert.graph import (
     Add,
     Affine,
@@ -14,9 +15,11 @@ from snnconvert.convert.graph import (
     Relu,
 )
 from snnconvert.convert.passes.cancel_integers import cancel_integers
+from snnconvert.convert.passes.compose_curves import compose_curves
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 from snnconvert.convert.passes.fold_affine import fold_affine
 from snnconvert.convert.passes.lower_clip import lower_clip
+from snnconvert.convert.passes.lower_curves import lower_curves
 from snnconvert.convert.passes.lower_max_pool import lower_max_pool, relu_before_max_pool
 from snnconvert.convert.passes.lower_quantise import drop_rounded_outputs, lower_quantise
 from snnconvert.convert.passes.split_output_functions import split_output_functions
@@ -24,8 +27,10 @@ from snnconvert.convert.passes.split_output_functions import split_output_functi
 LOWERED = (GraphInput, Affine, Add, Concat, Relu)
 
 
-def lower(graph: Graph) -> Graph:
-    """Return the same function out of affine maps and Relu nodes only.
+def exact_graph(graph: Graph) -> Graph:
+    """Return the graph up to its logits, with functions of functions made one curve.
+
+    It computes what the file computes; what lowering approximates is still whole here.
 
     Raises
     ------
@@ -36,6 +41,26 @@ def lower(graph: Graph) -> Graph:
     problems = lowering_problems(graph)
     if problems:
         raise UnsupportedModelError(problems, model=graph.name)
+    return compose_curves(graph)
+
+
+def lower(graph: Graph, budget: RampBudget | None = None) -> Graph:
+    """Return the function out of affine maps and Relu nodes only.
+
+    It is the same function but for what the graph's `approximations` then say.
+
+    Parameters
+    ----------
+    graph : Graph
+    budget : RampBudget, optional
+        For curves that calibration has not fitted.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If a function that only an output may have stands inside the network; all are listed.
+    """
+    graph = lower_curves(exact_graph(graph), budget)
     for step in (
         lower_quantise,
         lower_clip,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.functions import Expression, X
 from snnconvert.convert.graph import Add, Affine, GraphInput, Node, Op, unused_name
 from snnconvert.convert.importer.node import OnnxNode, UnknownInput
 from snnconvert.convert.linear import (
@@ -22,6 +23,7 @@ from snnconvert.convert.linear import (
     chain_output_shape,
     weights_of,
 )
+from snnconvert.convert.univariate import expression_of
 
 MAX_ELEMENTS = 2**26
 """The largest value of one sample that we follow: 512 MiB in double precision."""
@@ -146,6 +148,7 @@ class GraphBuilder:
         self.inexact: dict[int, str] = {}
         self._taken = set(reserved)
         self._doubles: dict[str, FloatArray] = {}
+        self._univariate: dict[str, tuple[Activation, Expression]] = {}
 
     # Reading a node's inputs.
 
@@ -230,6 +233,10 @@ class GraphBuilder:
             return node.integers(name)
         return None if self.value(node, index) is None else self.integers(node, index)
 
+    def univariate(self, x: Activation) -> tuple[Activation, Expression]:
+        """Return the value that `x` is an elementwise function of, and the function."""
+        return self._univariate.get(x.name, (x, X))
+
     # Writing the Graph.
 
     def input(self, name: str, shape: Shape, dtype: str) -> None:
@@ -268,13 +275,25 @@ class GraphBuilder:
         tensor = None if label else node.outputs[output]
         several = sum(map(bool, node.outputs)) > 1
         suffix = f"/{label}" if label else f":{output}" if several else ""
-        name = self._unique(node.name + suffix) if suffix else node.name
+        name = self.unused(node.name + suffix) if suffix else node.name
         self.nodes.append(Node(name, op, tuple(x.name for x in inputs), shape, tensor))
         self.built.setdefault(node.position, []).append(name)
         added = Activation(name, shape, dtype or inputs[0].dtype)
         if tensor:
             self.values[tensor] = added
+        self._follow(op, inputs, added)
         return added
+
+    def _follow(self, op: Op, inputs: Sequence[Activation], added: Activation) -> None:
+        """Remember a value that is an elementwise function of one earlier value."""
+        known = [self.univariate(x) for x in inputs]
+        roots = {root.name: root for root, _ in known}
+        if len(roots) != 1:
+            return
+        (root,) = roots.values()
+        function = expression_of(op, [expression for _, expression in known])
+        if function is not None and root.shape == added.shape:
+            self._univariate[added.name] = (root, function)
 
     def affine(
         self,
@@ -296,7 +315,7 @@ class GraphBuilder:
 
     def copy(self, x: Activation, tensor: str) -> str:
         """Add a node that repeats `x` under the name of a tensor; return the node's name."""
-        name = self._unique(tensor)
+        name = self.unused(tensor)
         self.nodes.append(Node(name, Affine(()), (x.name,), x.shape, tensor))
         return name
 
@@ -356,7 +375,8 @@ class GraphBuilder:
                 code="non-finite-weights",
             )
 
-    def _unique(self, name: str) -> str:
+    def unused(self, name: str) -> str:
+        """Return `name`, with a number behind it where a node has it, and keep it taken."""
         unique = unused_name(name, self._taken)
         self._taken.add(unique)
         return unique

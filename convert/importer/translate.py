@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snnconvert.convert.errors import ModelFileError, Problem
-from snnconvert.convert.graph import GraphInput, Node
+from snnconvert.convert.graph import (
+    Add,
+    Affine,
+    Concat,
+    GraphInput,
+    Node,
+    Op,
+    OutputFunction,
+)
 from snnconvert.convert.importer.builder import Activation, Budget, Constant, GraphBuilder, Unknown
 from snnconvert.convert.importer.folding import MAX_CONSTANT_BYTES, fold, is_foldable
 from snnconvert.convert.importer.inputs import InputSpec
@@ -21,7 +29,8 @@ from snnconvert.convert.importer.tensors import sparse_array, tensor_array
 from snnconvert.convert.importer.unsupported import unsupported_operator
 from snnconvert.convert.linear import Shape
 from snnconvert.convert.lower import inner_function
-from snnconvert.convert.node_verdicts import Fate, NodeVerdict
+from snnconvert.convert.node_verdicts import ACTIVATION_OPERATORS, Fate, NodeVerdict
+from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 
 BATCHES = (13, 17)
 """Extents that stand for a free batch in shape arithmetic: rare in files, so that a 1 or an 8 that
@@ -31,9 +40,12 @@ CONSTANT_BYTES = 2**30
 CONSTANT_BYTES_PER_FILE_BYTE = 64
 
 
-OUTPUT_FUNCTIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "ArgMax"})
+OUTPUT_FUNCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 COPIES = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout"})
 """Operators that may stand behind an output function."""
+
+SYNAPSES = (GraphInput, Affine, Add, Concat, Quantise, DynamicQuantise)
+"""What needs no neurons of its own: a quantiser belongs to the activation in front of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +159,7 @@ class _Walk:
         self.problems: list[tuple[int, Problem]] = []
         self.unjudged: set[int] = set()
         self.assumed: set[str] = set()
+        self.build_ops: dict[str, Op] = {}
 
     def run(self, batch_fixed: int | None, notes: tuple[str, ...]) -> Translation:
         for spec in self.specs:
@@ -183,6 +196,7 @@ class _Walk:
         )
 
     def _verdicts(self, kept: set[str]) -> tuple[NodeVerdict, ...]:
+        self.build_ops = {node.name: node.op for node in self.build.nodes}
         refused = {position: problem.message for position, problem in self.problems}
         found = [
             self._verdict(node, refused.get(node.position), kept) for node in self.structure.nodes
@@ -206,7 +220,16 @@ class _Walk:
             fate = "approximated"
         elif kept and not kept.intersection(built):
             fate = "folded"  # only shape arithmetic read it
-        return NodeVerdict(position, node.name, node.operator, fate, detail, built)
+        role = self._role(node, built, fate)
+        return NodeVerdict(position, node.name, node.operator, fate, detail, role, built)
+
+    def _role(self, node: OnnxNode, built: tuple[str, ...], fate: Fate) -> str:
+        if fate in ("refused", "unjudged"):
+            return "activation" if node.operator in ACTIVATION_OPERATORS else ""
+        ops = [self.build_ops[name] for name in built] if fate != "folded" else []
+        if any(isinstance(op, OutputFunction) for op in ops):
+            return "output"
+        return "" if all(isinstance(op, SYNAPSES) for op in ops) else "activation"
 
     def _input(self, spec: InputSpec) -> None:
         if spec.obstacle:

@@ -9,7 +9,7 @@ from snnconvert.convert.importer.structure import find_schema
 
 _RECURRENCE = "recurrence needs state across inputs; rates carry one value a window"
 _CONTROL = "which nodes run is decided by values; a spiking network is fixed"
-_CURVED = "no linear map and no rectifier equals this curve, and none is fitted to it yet"
+_CURVED = "it bends a combination of several activations; curves are fitted to functions of one"
 _NORMALISING = "it divides by statistics of each input: a product of activations"
 _PRODUCT = "it multiplies activations with one another; rates add, they do not multiply"
 _COMPARING = "it compares or combines activations as truth values; rates are numbers"
@@ -29,13 +29,10 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
     ("LSTM", "GRU", "RNN", "LinearAttention"): (_RECURRENCE, _FEED_FORWARD_HINT),
     ("If", "Loop", "Scan", "SequenceMap"): (_CONTROL, _SIMPLIFY_HINT),
     (
-        *("Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign"),
-        *("Gelu", "Mish", "Swish", "Erf", "Exp", "Log", "Sqrt", "Pow", "Reciprocal", "Sin", "Cos"),
-        *("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "ReduceL2"),
-        *("ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "LpPool"),
+        *("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "LpPool"),
         *("GlobalLpPool", "LpNormalization"),
     ): (_CURVED, _RELU_HINT),
-    ("LeakyRelu", "PRelu", "ThresholdedRelu", "Abs", "Shrink", "ReduceL1"): (_LATER, _RELU_HINT),
+    ("ReduceL1",): (_LATER, _RELU_HINT),
     ("ConvTranspose", "Resize", "Upsample", "Tile", "DepthToSpace", "SpaceToDepth"): (
         _LATER,
         _SPELLING_HINT,
@@ -51,7 +48,7 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
     ("Attention", "Einsum", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, _GATE_HINT),
     (
         *("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
-        *("Not", "IsNaN", "IsInf", "Sign"),
+        *("Not", "IsNaN", "IsInf"),
     ): (_COMPARING, _OUTSIDE_HINT),
     (
         *(

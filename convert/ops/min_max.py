@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import numpy as np
 
-from snnconvert.convert.graph import Clip
-from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.functions import call, is_rectifying
+from snnconvert.convert.graph import Add, Clip, Relu
+from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder
+from snnconvert.convert.importer.elementwise import add_curve, shared_operands
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
-from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.linear import Chain, FloatArray, Scale
 
 LARGEST_VARIED_BOUND = 1e5
 """Single precision keeps values of 0.01 apart beside it."""
@@ -17,49 +22,87 @@ LARGEST_VARIED_BOUND = 1e5
 
 @operator("Min", since=6)
 def import_min(node: OnnxNode, build: GraphBuilder) -> None:
-    """Minimum of an activation and constants: an upper bound."""
-    x, bound = _operands(node, build)
-    _bounded(node, build, x, bound, upper=True)
+    """Minimum of activations and constants: ``b - relu(b - a)``, and upper bounds."""
+    _import(node, build, upper=True)
 
 
 @operator("Max", since=6)
 def import_max(node: OnnxNode, build: GraphBuilder) -> None:
-    """Maximum of an activation and constants: a lower bound."""
-    x, bound = _operands(node, build)
-    _bounded(node, build, x, bound, upper=False)
+    """Maximum of activations and constants: ``b + relu(a - b)``, and lower bounds."""
+    _import(node, build, upper=False)
 
 
-def _operands(node: OnnxNode, build: GraphBuilder) -> tuple[Activation, FloatArray | None]:
-    values = [build.required(node, index) for index in range(len(node.inputs))]
-    activations = {v.name: v for v in values if isinstance(v, Activation)}
-    if len(activations) > 1:
-        raise node.unsupported(
-            f"{node.op_type} of {len(activations)} activations",
-            why="it is piecewise linear, but not supported yet",
-            hint="write max(a, b) as b + Relu(a - b)",
-            code="unsupported-operator",
+def _import(node: OnnxNode, build: GraphBuilder, *, upper: bool) -> None:
+    indices = range(len(node.inputs))
+    shared = shared_operands(node, build, indices)
+    if shared is not None and not all(map(is_rectifying, shared.expressions)):
+        name = "minimum" if upper else "maximum"
+        add_curve(node, build, shared, reduce(lambda a, b: call(name, a, b), shared.expressions))
+        return
+    values = [build.required(node, index) for index in indices]
+    activations = list({v.name: v for v in values if isinstance(v, Activation)}.values())
+    bound = _joined_bounds(node, build, values, max(x.rank for x in activations), upper=upper)
+    x = activations[0]
+    for position, other in enumerate(activations[1:], start=1):
+        last = bound is None and position == len(activations) - 1
+        x = _extreme(node, build, x, other, upper=upper, label="" if last else f"joined{position}")
+    if bound is not None:
+        _bounded(node, build, x, bound, upper=upper)
+    elif len(activations) == 1:
+        build.alias(node, x)
+
+
+def _extreme(
+    node: OnnxNode, build: GraphBuilder, a: Activation, b: Activation, *, upper: bool, label: str
+) -> Activation:
+    """Add ``b + relu(a - b)``, or ``b - relu(b - a)`` for the minimum."""
+    if a.rank != b.rank:
+        raise node.batch_axis(
+            f"{node.op_type} of values with different numbers of axes aligns the batch of one with "
+            "an inner axis of the other"
         )
-    (x,) = activations.values()
+    shape = broadcast_shape(node, a.shape, b.shape)
+    step = label or "joined"
+
+    def affine(x: Activation, chain: Chain, name: str) -> Activation:
+        return build.affine(node, x, chain, label=f"{step}/{name}") if chain else x
+
+    a = affine(a, stretch(build, node, a.shape, shape), "first")
+    b = affine(b, stretch(build, node, b.shape, shape), "second")
+    minus = (Scale(shape, np.array(-1.0)),)
+    parts = [affine(a, minus, "minus"), b] if upper else [a, affine(b, minus, "minus")]
+    difference = build.add(node, Add(), parts, shape, label=f"{step}/difference")
+    excess = build.add(node, Relu(), [difference], shape, label=f"{step}/excess")
+    if upper:
+        excess = affine(excess, minus, "below")
+    return build.add(node, Add(), [b, excess], shape, label=label)
+
+
+def _joined_bounds(
+    node: OnnxNode,
+    build: GraphBuilder,
+    values: Sequence[Activation | Constant],
+    rank: int,
+    *,
+    upper: bool,
+) -> FloatArray | None:
     bounds = [
-        without_batch(build, node, build.numbers(node, index), x.rank)
+        without_batch(build, node, build.numbers(node, index), rank)
         for index, value in enumerate(values)
         if not isinstance(value, Activation)
     ]
     if not bounds:
-        return x, None
+        return None
     joined = bounds[0]
     for bound in bounds[1:]:
         broadcast_shape(node, joined.shape, bound.shape)
-        joined = np.minimum(joined, bound) if node.op_type == "Min" else np.maximum(joined, bound)
-    return x, joined
+        joined = np.minimum(joined, bound) if upper else np.maximum(joined, bound)
+    return joined
 
 
 def _bounded(
-    node: OnnxNode, build: GraphBuilder, x: Activation, bound: FloatArray | None, *, upper: bool
+    node: OnnxNode, build: GraphBuilder, x: Activation, bound: FloatArray, *, upper: bool
 ) -> None:
-    if bound is None:
-        build.alias(node, x)
-        return
     if np.isnan(bound).any():
         raise node.unsupported(
             f"a bound of node {node.name!r} is NaN",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.elementwise import add_curve, floating, shared_operands
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
@@ -15,8 +14,12 @@ GATE_HINT = "use a network without gates (squeeze-and-excite, attention), or cut
 
 @operator("Mul", since=7)
 def import_mul(node: OnnxNode, build: GraphBuilder) -> None:
-    """Product of an activation with a constant: a scale."""
+    """Product with a constant: a scale; of functions of one value: a fitted curve."""
     if build.depends_on_input(node, 0) and build.depends_on_input(node, 1):
+        shared = shared_operands(node, build, (0, 1))
+        if shared is not None:
+            add_curve(node, build, shared, shared.expressions[0] * shared.expressions[1])
+            return
         raise node.unsupported(
             "product of two activations",
             why="rates add up at a neuron, they do not multiply",
@@ -29,21 +32,20 @@ def import_mul(node: OnnxNode, build: GraphBuilder) -> None:
 
 @operator("Div", since=7)
 def import_div(node: OnnxNode, build: GraphBuilder) -> None:
-    """Quotient of an activation and a constant: a scale."""
+    """Quotient by a constant: a scale; of functions of one value: a fitted curve."""
     if build.depends_on_input(node, 1):
+        floating(node, build.activation(node, 1))
+        shared = shared_operands(node, build, (0, 1))
+        if shared is not None:
+            add_curve(node, build, shared, shared.expressions[0] / shared.expressions[1])
+            return
         raise node.unsupported(
             "division by an activation",
             why="rates add up at a neuron, they do not divide",
             hint=GATE_HINT,
             code="product-of-activations",
         )
-    x = build.activation(node, 0)
-    if np.dtype(x.dtype).kind in "iu":
-        raise node.unsupported(
-            "division of whole numbers",
-            why="ONNX rounds the quotient, which is no linear map",
-            hint="cast to float before",
-        )
+    x = floating(node, build.activation(node, 0))
     _scale(node, build, x, 1 / build.weight(node, 1))
 
 

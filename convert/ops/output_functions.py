@@ -1,4 +1,4 @@
-"""Softmax, LogSoftmax, Sigmoid, ArgMax: functions of a network's output."""
+"""Softmax, LogSoftmax, ArgMax: functions of a network's output."""
 
 from __future__ import annotations
 
@@ -33,13 +33,6 @@ def import_flat_softmax(node: OnnxNode, build: GraphBuilder) -> None:
 def import_flat_log_softmax(node: OnnxNode, build: GraphBuilder) -> None:
     """LogSoftmax over an axis and all behind it: applied to the decoded output."""
     _flat_softmax(node, build, OutputFunction("LogSoftmax"))
-
-
-@operator("Sigmoid", since=6)
-def import_sigmoid(node: OnnxNode, build: GraphBuilder) -> None:
-    """Sigmoid: applied to the decoded output."""
-    x = build.activation(node)
-    build.add(node, OutputFunction("Sigmoid"), [x], x.shape)
 
 
 @operator("ArgMax", since=1)

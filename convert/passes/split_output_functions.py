@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snnconvert.convert.graph import Affine, Graph, Node, OutputFunction
+from snnconvert.convert.functions import SIGMOID
+from snnconvert.convert.graph import Affine, Curve, Graph, Node, OutputFunction
 from snnconvert.convert.linear import Reshape
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 
@@ -32,12 +33,19 @@ def _split(graph: Graph, output: str) -> tuple[str, tuple[OutputFunction, ...]]:
     front, taken = output, list[OutputFunction]()
     node = graph[output]
     while True:
-        if isinstance(node.op, OutputFunction):
-            taken.insert(0, node.op)
+        function = _output_function(node)
+        if function is not None:
+            taken.insert(0, function)
             front = node.inputs[0]
         elif not _keeps_values(node, reshaped=not taken):
             return front, tuple(taken)
         node = graph[node.inputs[0]]
+
+
+def _output_function(node: Node) -> OutputFunction | None:
+    if isinstance(node.op, Curve) and node.op.function == SIGMOID:
+        return OutputFunction("Sigmoid")
+    return node.op if isinstance(node.op, OutputFunction) else None
 
 
 def _keeps_values(node: Node, *, reshaped: bool) -> bool:

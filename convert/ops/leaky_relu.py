@@ -1,0 +1,45 @@
+"""LeakyRelu, PRelu, Abs: a rectifier beside a linear bypass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnconvert.convert.graph import Add, Relu
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.importer.shapes import broadcast_shape, without_batch
+from snnconvert.convert.linear import FloatArray, Scale
+
+
+@operator("LeakyRelu", since=6)
+def import_leaky_relu(node: OnnxNode, build: GraphBuilder) -> None:
+    """Another slope below zero: ``a * x + (1 - a) * relu(x)``."""
+    _rectify(node, build, np.array(node.number("alpha", 0.01)))
+
+
+@operator("PRelu", since=7)
+def import_prelu(node: OnnxNode, build: GraphBuilder) -> None:
+    """Another slope below zero, of any shape: ``a * x + (1 - a) * relu(x)``."""
+    x = build.activation(node)
+    slope = without_batch(build, node, build.weight(node, 1), x.rank)
+    if broadcast_shape(node, x.shape, slope.shape) != x.shape:
+        raise node.invalid(f"slopes of shape {list(slope.shape)} do not fit {list(x.shape)}")
+    _rectify(node, build, slope)
+
+
+@operator("Abs", since=6)
+def import_abs(node: OnnxNode, build: GraphBuilder) -> None:
+    """Magnitude: ``2 * relu(x) - x``."""
+    _rectify(node, build, np.array(-1.0))
+
+
+def _rectify(node: OnnxNode, build: GraphBuilder, slope: FloatArray) -> None:
+    x = build.activation(node)
+    if not slope.any():
+        build.add(node, Relu(), [x], x.shape)
+        return
+    positive = build.add(node, Relu(), [x], x.shape, label="positive")
+    above = build.affine(node, positive, (Scale(x.shape, 1 - slope),), label="above")
+    bypass = build.affine(node, x, (Scale(x.shape, slope),), label="bypass")
+    build.add(node, Add(), [above, bypass], x.shape)

@@ -1,0 +1,30 @@
+"""Pow."""
+
+from __future__ import annotations
+
+from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.elementwise import add_curve, shared_operands
+from snnconvert.convert.importer.node import OnnxNode
+from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.ops.mul import GATE_HINT
+
+
+@operator("Pow", since=7)
+def import_pow(node: OnnxNode, build: GraphBuilder) -> None:
+    """Power with one exponent, or of functions of one value: a fitted curve."""
+    shared = shared_operands(node, build, (0, 1))
+    if shared is not None:
+        add_curve(node, build, shared, shared.expressions[0] ** shared.expressions[1])
+        return
+    if build.depends_on_input(node, 0) and build.depends_on_input(node, 1):
+        raise node.unsupported(
+            "power of two activations",
+            why="rates add up at a neuron, they do not multiply",
+            hint=GATE_HINT,
+            code="product-of-activations",
+        )
+    raise node.unsupported(
+        "Pow with constants that differ between elements",
+        why="a curve is fitted to one function for all elements",
+        hint="split the value into parts with one exponent each",
+    )
