@@ -195,7 +195,7 @@ class Graph:
         Names of output nodes, in the file's order.
     output_names : tuple of str
         What the file calls them.
-    output_functions : tuple of tuple of OutputFunction
+    output_functions : tuple of tuple of OutputFunction or Quantise
         For each output: functions that were taken off its end, in order of application.
     opset : int
     notes : tuple of str
@@ -208,7 +208,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     output_names: tuple[str, ...]
-    output_functions: tuple[tuple[OutputFunction, ...], ...] = ()
+    output_functions: tuple[tuple[OutputFunction | Quantise, ...], ...] = ()
     opset: int = 0
     notes: tuple[str, ...] = field(default=())
     approximations: tuple[Approximation, ...] = ()
@@ -356,8 +356,10 @@ def _max_pool(window: Window, x: FloatArray) -> FloatArray:
     return np.asarray(taps.max(axis=tuple(range(2 + rank, 2 + 2 * rank))))
 
 
-def apply_output_function(function: OutputFunction, logits: FloatArray) -> FloatArray:
-    """Apply Softmax, LogSoftmax, Sigmoid or ArgMax to ``(N, *shape)``."""
+def apply_output_function(function: OutputFunction | Quantise, logits: FloatArray) -> FloatArray:
+    """Apply Softmax, LogSoftmax, Sigmoid, ArgMax or rounding to ``(N, *shape)``."""
+    if isinstance(function, Quantise):
+        return function.evaluate(logits)
     axis = function.axis + 1 if function.axis >= 0 else function.axis
     if function.kind == "ArgMax":
         index = logits.argmax(axis=axis)

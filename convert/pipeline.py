@@ -16,31 +16,33 @@ import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
-from snnconvert.calibration.data import Rows, SampleSource, load_rows, open_samples, sample_rows
+from snnconvert.calibration.curves import fit_curves, with_ramps
+from snnconvert.calibration.data import Rows, load_rows, open_samples, sample_rows
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.potentials import correct_potentials
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.readout import choose_discard
 from snnconvert.calibration.schedules import apply_schedule, parse_schedule
-from snnconvert.convert.ann import AnnSession
+from snnconvert.calibration.verification import verify_import
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import (
     DataError,
     Problem,
-    SnnConvertError,
     UnsupportedModelError,
     UsageError,
     did_you_mean,
 )
-from snnconvert.convert.graph import Graph, OutputFunction, apply_output_function
+from snnconvert.convert.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
+from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
-from snnconvert.convert.lower import lower, lowering_problems
+from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.network import Network, Reset
 from snnconvert.convert.neurons import get_neuron_model, spike_values
-from snnconvert.convert.onnx_import import Imported, check_onnx, import_onnx
+from snnconvert.convert.onnx_import import Imported, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
 from snnconvert.convert.quantize import check_weight_bits
+from snnconvert.convert.ramps import Ramps
 from snnconvert.convert.snap import MAXIMUM_STEPS
 from snnconvert.convert.spiking_model import SpikingModel
 
@@ -48,8 +50,6 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 DEFAULT_TIMESTEPS = 64
 SYNTHETIC_ROWS = 128
-VERIFIED_ROWS = 4
-IMPORT_TOLERANCE = 1e-3
 CORRECTION_ROWS = 64
 READOUTS = ("membrane", "count")
 
@@ -69,6 +69,8 @@ def convert_model(
     schedule: str | int = "none",
     readout: str = "membrane",
     weight_bits: int | None = None,
+    ramps: int | None = None,
+    curve_error: float | None = None,
     scale: float | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -114,6 +116,12 @@ def convert_model(
         Outputs from an integrator, or from the spikes of an output population.
     weight_bits : int, optional
         Round weights to signed integers of that many bits.
+    ramps : int, optional
+        Bounded ramps that stand in for each smooth activation; default: as few as keep within
+        `curve_error`.
+    curve_error : float, optional
+        Root-mean-square error that they may have on the calibration rows, as a share of the
+        activation's standard deviation; default 0.01.
     scale, mean, std : float, sequence of float, optional
         Preprocessing ``(x * scale - mean) / std`` along the channel axis.
     input_shapes : dict of shapes, optional
@@ -157,6 +165,7 @@ def convert_model(
     backend = get_backend(target)
     reset = _reset(backend, reset)
     _check_options(timesteps, readout, neuron, weight_bits, seed)
+    budget = _ramp_budget(ramps, curve_error, timesteps * spike_values(neuron).highest)
     calibrator = get_method(
         method,
         timesteps=timesteps,
@@ -170,8 +179,8 @@ def convert_model(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
     imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
-    lowered = lower(_named(imported))
-    graph = count_readout(lowered) if readout == "count" else lowered
+    exact = exact_graph(_named(imported))
+    graph = _lowered(exact, readout, budget)  # curves are fitted once there are data
 
     def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
         network = build_network(
@@ -192,7 +201,11 @@ def convert_model(
     )
     if warnings and strict:
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
-    import_error = verify_import(lowered, imported.model_bytes, source)
+    fitted = fit_curves(exact, imported.model_bytes, source, budget, progress=stage("curves"))
+    lowered = lower(with_ramps(exact, fitted))
+    graph = count_readout(lowered) if readout == "count" else lowered
+    assert imported.graph is not None
+    import_error = verify_import(imported.graph, lowered, imported.model_bytes, source)
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
@@ -222,6 +235,8 @@ def convert_model(
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
         notes=(*graph.notes, *source.notes),
+        approximations=graph.approximations,
+        curves=fitted,
     )
 
 
@@ -307,8 +322,20 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise UnsupportedModelError(problems)
 
 
-def _lowered(graph: Graph, readout: str) -> Graph:
-    lowered = lower(graph)
+def _ramp_budget(ramps: int | None, error: float | None, levels: int) -> RampBudget:
+    if ramps is not None and error is not None:
+        raise UsageError("ramps and curve_error cannot be combined: either fixes the other")
+    if ramps is not None and not isinstance(ramps, int | np.integer):
+        raise UsageError(f"ramps must be a whole number, not {ramps!r}")
+    if ramps is not None and not 1 <= ramps <= MAX_RAMPS:
+        raise UsageError(f"ramps must be between 1 and {MAX_RAMPS}, not {ramps}")
+    if error is not None and not 0 < error < 1:
+        raise UsageError(f"curve_error must be between 0 and 1, not {error}")
+    return RampBudget(ramps, DEFAULT_ERROR if error is None else error, levels)
+
+
+def _lowered(graph: Graph, readout: str, budget: RampBudget | None = None) -> Graph:
+    lowered = lower(graph, budget)
     return count_readout(lowered) if readout == "count" else lowered
 
 
@@ -319,11 +346,16 @@ def _named(imported: Imported) -> Graph:
     return replace(imported.graph, name=name)
 
 
-def lowered_graph(model: bytes, input_shapes: Mapping[str, Shape], readout: str) -> Graph:
-    """Return the lowered graph of a model that was imported before."""
+def lowered_graph(
+    model: bytes,
+    input_shapes: Mapping[str, Shape],
+    readout: str,
+    curves: Mapping[str, Ramps] | None = None,
+) -> Graph:
+    """Return the lowered graph of a model that was imported before, its curves as fitted then."""
     graph = import_onnx(model, input_shapes=input_shapes).graph
     assert graph is not None
-    return _lowered(graph, readout)
+    return _lowered(with_ramps(exact_graph(graph), curves or {}), readout)
 
 
 def _calibration_data(
@@ -352,54 +384,6 @@ def companion(path: str | None, kind: str) -> Path | None:
     file = Path(path)
     found = file.with_name(f"{file.stem}.{kind}.npz")
     return found if found.is_file() else None
-
-
-def verify_import(graph: Graph, model: bytes, source: SampleSource) -> float:
-    """Compare our lowered graph with onnxruntime on a few calibration rows.
-
-    Returns
-    -------
-    float
-        Largest difference relative to the largest output.
-
-    Raises
-    ------
-    SnnConvertError
-        If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
-        in silence.
-    """
-    rows = sample_rows(source, VERIFIED_ROWS)
-    expected = AnnSession(model, threads=1).run(rows)
-    ours = graph.evaluate(rows, dtype=np.float64)
-    worst = 0.0
-    for name, label, functions in zip(
-        graph.outputs, graph.output_names, graph.output_functions, strict=True
-    ):
-        error = _difference(ours[name], functions, expected[label])
-        worst = max(worst, error)
-    if worst > IMPORT_TOLERANCE:
-        raise SnnConvertError(
-            f"the imported graph differs from onnxruntime by {worst:.2g} of the largest output",
-            why="an operator is read differently from what onnxruntime computes",
-            hint="please report the model; nothing was converted",
-        )
-    return worst
-
-
-def _difference(
-    logits: FloatArray, functions: Sequence[OutputFunction], expected: FloatArray
-) -> float:
-    """Return the largest difference relative to the largest output."""
-    for function in functions:
-        if function.kind == "ArgMax":  # an index: what is lost is by how much its logit is smaller
-            axis = function.axis + 1 if function.axis >= 0 else function.axis
-            index = expected if function.keepdims else np.expand_dims(expected, axis)
-            chosen = np.take_along_axis(logits, index.astype(np.int64), axis)
-            lost = logits.max(axis=axis, keepdims=True) - chosen
-            return float(lost.max() / max(np.abs(logits).max(), 1e-30))
-        logits = apply_output_function(function, logits)
-    reference = expected.reshape(logits.shape)
-    return float(np.abs(logits - reference).max() / max(np.abs(reference).max(), 1e-30))
 
 
 def _calibration_record(
@@ -438,41 +422,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "unknown"
-
-
-def check_model(
-    model: Any,
-    *,
-    target: str = "cpu",
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    inputs: Sequence[str] | None = None,
-    outputs: Sequence[str] | None = None,
-) -> tuple[Problem, ...]:
-    """Return every reason why a model cannot be converted for a target; empty when it can.
-
-    Parameters
-    ----------
-    model : path, bytes or onnx.ModelProto
-    target : str
-    input_shapes, inputs, outputs
-        As for :func:`convert_model`.
-
-    Raises
-    ------
-    ModelFileError
-        If the file cannot be read at all. An unsupported model never raises.
-    """
-    backend = get_backend(target)
-    imported = check_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
-    problems = list(imported.problems)
-    if imported.graph is not None:
-        problems += lowering_problems(imported.graph)
-    if problems or imported.graph is None:
-        return tuple(problems)
-    graph = lower(imported.graph)
-    reset = backend.default_reset
-    network = build_network(graph, _unit_scales(graph), reset=reset, v_init=_v_init(reset))
-    return tuple(backend.check(network))
 
 
 @dataclass(frozen=True, eq=False)

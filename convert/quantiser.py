@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Quantise:
     tensor : str or None
         ONNX tensor that holds the integers; None when no tensor of the file does.
     """
+
+    kind: ClassVar[str] = "Quantise"
 
     scale: FloatArray
     low: FloatArray
@@ -82,3 +85,17 @@ class DynamicQuantise:
         zero = np.clip(np.rint(-low / scale), 0, DYNAMIC_LEVELS)
         steps = np.clip(np.rint(x / scale), -zero, DYNAMIC_LEVELS - zero)
         return np.asarray(steps * scale, x.dtype)
+
+    def excess(self, x: FloatArray, result: FloatArray) -> float:
+        """Return by how much `result` is off where it should be `x` rounded.
+
+        Returns
+        -------
+        float
+            How far it lies beyond half a step, in shares of the range.
+        """
+        reach = max(float(x.max()), 0.0) - min(float(x.min()), 0.0)
+        if reach == 0:
+            return float(np.abs(result).max())
+        distance = np.abs(x - result) * (DYNAMIC_LEVELS / reach)
+        return float(max(distance.max() - 0.5, 0.0) / DYNAMIC_LEVELS)

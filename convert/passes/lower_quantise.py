@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snnconvert.convert.approximation import Approximation
+from snnconvert.convert.functions import SIGMOID
 from snnconvert.convert.graph import (
     Add,
     Affine,
     Clip,
     Concat,
+    Curve,
     Graph,
     MaxPool,
     Node,
@@ -34,20 +36,30 @@ SAME_SCALE = 1e-6
 
 def drop_rounded_outputs(graph: Graph) -> Graph:
     """Return the graph without quantisers that round what an output function gives."""
-    behind: set[str] = set()
-    nodes: list[Node] = []
-    dropped: list[Approximation] = []
-    for node in graph.nodes:
-        op = node.op
-        reads = any(source in behind for source in node.inputs)
-        if isinstance(op, OutputFunction) or (reads and _is_copy(node)):
-            behind.add(node.name)
-        if isinstance(op, Quantise) and reads:
-            behind.add(node.name)
-            dropped.append(Approximation(node.name, "quantiser", _dropped(op, "of an output")))
-            node = replace(node, op=Affine(()))
-        nodes.append(node)
+    rounded: dict[str, Node] = {}
+    for output in graph.outputs:
+        node = _original(graph, output)
+        if isinstance(node.op, Quantise):
+            source = _original(graph, node.inputs[0]).op
+            sigmoid = isinstance(source, Curve) and source.function == SIGMOID
+            if sigmoid or isinstance(source, OutputFunction):
+                rounded[node.name] = node
+    why = "of the probabilities: decisions are read from the logits"
+    dropped = [
+        Approximation(n.name, "quantiser", _dropped(n.op, why))
+        for n in rounded.values()
+        if isinstance(n.op, Quantise)
+    ]
+    nodes = [replace(n, op=Affine(())) if n.name in rounded else n for n in graph.nodes]
     return graph.with_nodes(nodes, approximations=(*graph.approximations, *dropped))
+
+
+def _original(graph: Graph, name: str) -> Node:
+    """Return the node that a value is a copy of."""
+    node = graph[name]
+    while _is_copy(node):
+        node = graph[node.inputs[0]]
+    return node
 
 
 def lower_quantise(graph: Graph) -> Graph:
@@ -95,7 +107,7 @@ class _Lowering:
         self.grids: dict[str, _Grid] = {}
         """Levels of the quantisers that the lowered graph still has."""
         self.nonnegative: set[str] = set()
-        self.dropped: list[Approximation] = []
+        self.dropped: dict[str, Approximation] = {}
 
     def run(self) -> Graph:
         """Lower every node."""
@@ -105,12 +117,33 @@ class _Lowering:
                 nodes += self._lower(node, node.op)
             elif isinstance(node.op, DynamicQuantise):
                 detail = f"rounding to {DYNAMIC_LEVELS + 1} levels of a batch's range left out"
-                self.dropped.append(Approximation(node.name, "quantiser", detail))
+                self.dropped[node.name] = Approximation(node.name, "quantiser", detail)
                 nodes.append(replace(node, op=Affine(())))
             else:
                 nodes.append(node)
-        found = (*self.graph.approximations, *self.dropped)
-        return self.graph.with_nodes(nodes, approximations=found)
+        functions = self._rounded_outputs()
+        found = (*self.graph.approximations, *self.dropped.values())
+        return self.graph.with_nodes(nodes, approximations=found, output_functions=functions)
+
+    def _rounded_outputs(self) -> tuple[tuple[OutputFunction | Quantise, ...], ...]:
+        """Let readouts round what quantisers at the end would; return the output functions."""
+        functions = []
+        for output, taken in zip(self.graph.outputs, self.graph.output_functions, strict=True):
+            node = _original(self.graph, output)
+            if isinstance(node.op, Quantise) and node.name in self.dropped:
+                if self._only_leads_to(node.name, output):
+                    del self.dropped[node.name]
+                taken = (node.op, *taken)
+            functions.append(taken)
+        return tuple(functions)
+
+    def _only_leads_to(self, name: str, output: str) -> bool:
+        while name != output:
+            readers = self.graph.consumers[name]
+            if len(readers) != 1 or name in self.graph.outputs:
+                return False
+            name = readers[0].name
+        return not self.graph.consumers[name]
 
     def _lower(self, node: Node, op: Quantise) -> list[Node]:
         grid = self._grid(node.inputs[0])
@@ -123,7 +156,7 @@ class _Lowering:
             if op.scale.size == 1:
                 self.grids[node.name] = _Grid(float(op.scale.reshape(())), int(reach.high.flat[0]))
             return self._neurons(node, op, reach)
-        self.dropped.append(Approximation(node.name, "quantiser", _dropped(op)))
+        self.dropped[node.name] = Approximation(node.name, "quantiser", _dropped(op))
         return [replace(node, op=Affine(()))]
 
     def _neurons(self, node: Node, op: Quantise, reach: _Range) -> list[Node]:

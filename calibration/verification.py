@@ -1,0 +1,105 @@
+"""Compare an imported graph with onnxruntime on a few rows: a misread file must never pass.
+
+A sum that lies within the last bits of a half level may be rounded either way, and one such level
+changes everything behind it. So quantised networks are compared layer by layer: every quantiser's
+integers are taken from onnxruntime, and what our graph makes of the integers before it must round
+to them. Anything but a different last bit then shows at the layer where it arises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from snnconvert.calibration.activations import expose_levels
+from snnconvert.calibration.data import SampleSource, sample_rows
+from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.errors import SnnConvertError
+from snnconvert.convert.graph import Curve, Graph, Node, OutputFunction, apply_output_function
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
+from snnconvert.convert.passes.split_output_functions import split_output_functions
+from snnconvert.convert.quantiser import DynamicQuantise, Quantise
+
+VERIFIED_ROWS = 4
+IMPORT_TOLERANCE = 1e-3
+
+
+def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSource) -> float:
+    """Compare our graph with onnxruntime on a few calibration rows.
+
+    Parameters
+    ----------
+    exact : Graph
+        As imported.
+    lowered : Graph
+        Compared too where nothing in `exact` is rounded or approximated.
+    model : bytes
+        The self-contained ONNX model that the graph was made from.
+    source : SampleSource
+
+    Returns
+    -------
+    float
+        Largest difference relative to the largest output; of a quantiser, how far its integers
+        are from what our sums round to, relative to its range.
+
+    Raises
+    ------
+    SnnConvertError
+        If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
+        in silence.
+    """
+    exact = split_output_functions(drop_dead_nodes(exact))
+    rounding = [n for n in exact.nodes if isinstance(n.op, Quantise | DynamicQuantise)]
+    rows = sample_rows(source, VERIFIED_ROWS)
+    levels = {f"{node.name}/verified": node for node in rounding}
+    session = AnnSession(expose_levels(model, {name: n.op for name, n in levels.items()}))
+    expected = session.run(rows)
+    known = {node.name: _level_values(node, expected[name]) for name, node in levels.items()}
+    sources = [node.inputs[0] for node in rounding]
+    ours = exact.evaluate(rows, [*sources, *exact.outputs], known=known, dtype=np.float64)
+    worst = _output_error(exact, ours, expected)
+    for node in rounding:
+        assert isinstance(node.op, Quantise | DynamicQuantise)
+        worst = max(worst, node.op.excess(ours[node.inputs[0]], known[node.name]))
+    if not rounding and not any(isinstance(node.op, Curve) for node in exact.nodes):
+        values = lowered.evaluate(rows, dtype=np.float64)
+        worst = max(worst, _output_error(lowered, values, expected))
+    if not worst <= IMPORT_TOLERANCE:
+        raise SnnConvertError(
+            f"the imported graph differs from onnxruntime by {worst:.2g} of the largest output",
+            why="an operator is read differently from what onnxruntime computes",
+            hint="please report the model; nothing was converted",
+        )
+    return worst
+
+
+def _level_values(node: Node, exposed: FloatArray) -> FloatArray:
+    values = exposed.reshape(len(exposed), *node.shape).astype(np.float64)
+    return node.op.from_integers(values) if isinstance(node.op, Quantise) else values
+
+
+def _output_error(
+    graph: Graph, ours: dict[str, FloatArray], expected: dict[str, FloatArray]
+) -> float:
+    outputs = zip(graph.outputs, graph.output_names, graph.output_functions, strict=True)
+    return max(_difference(ours[name], found, expected[label]) for name, label, found in outputs)
+
+
+def _difference(
+    logits: FloatArray, functions: Sequence[OutputFunction | Quantise], expected: FloatArray
+) -> float:
+    """Return the largest difference relative to the largest output."""
+    for function in functions:
+        if isinstance(function, OutputFunction) and function.kind == "ArgMax":
+            # An index: what is lost is by how much its logit is smaller.
+            axis = function.axis + 1 if function.axis >= 0 else function.axis
+            index = expected if function.keepdims else np.expand_dims(expected, axis)
+            chosen = np.take_along_axis(logits, index.astype(np.int64), axis)
+            lost = logits.max(axis=axis, keepdims=True) - chosen
+            return float(lost.max() / max(np.abs(logits).max(), 1e-30))
+        logits = apply_output_function(function, logits)
+    reference = expected.reshape(logits.shape)
+    return float(np.abs(logits - reference).max() / max(np.abs(reference).max(), 1e-30))
