@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnconvert.backends.base import backend_names, get_backend
     from snnconvert.calibration.preprocessing import Preprocessing
+    from snnconvert.convert.check import check_model
     from snnconvert.convert.errors import SnnConvertError
     from snnconvert.convert.network import Network
-    from snnconvert.convert.pipeline import check_model, convert_model
+    from snnconvert.convert.pipeline import convert_model
     from snnconvert.convert.spiking_model import SpikingModel, load
     from snnconvert.models import shipped_model_path, shipped_models
     from snnconvert.reports.evaluation import Evaluation
@@ -31,7 +32,7 @@ _HOME = {
     "SnnConvertError": "snnconvert.convert.errors",
     "SpikingModel": "snnconvert.convert.spiking_model",
     "backend_names": "snnconvert.backends.base",
-    "check_model": "snnconvert.convert.pipeline",
+    "check_model": "snnconvert.convert.check",
     "convert_model": "snnconvert.convert.pipeline",
     "get_backend": "snnconvert.backends.base",
     "load": "snnconvert.convert.spiking_model",

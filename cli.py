@@ -7,7 +7,10 @@ decides which, before anything is parsed. Results go to stdout, everything else 
 from __future__ import annotations
 
 import json
+import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,14 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"snnconvert {__version__}")
         return 0
     command, rest = (VERBS[argv[0]], argv[1:]) if argv[0] in VERBS else (convert, argv)
+    interruption = _Interruption()
     try:
-        with warnings.catch_warnings():
+        with interruption, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return int(command.main(rest, prog_name=_program(argv), standalone_mode=False) or 0)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:
-        if _is_interrupt(error):
+        if interruption.seen or _is_interrupt(error):
             click.echo("interrupted; nothing was written", err=True)
             return INTERRUPTED
         if isinstance(error, click.ClickException):
@@ -80,6 +84,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _report_error(error, as_json)
         return error.exit_code
+
+
+class _Interruption:
+    """Remembers Ctrl-C: what is interrupted while it is imported may raise anything instead."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._earlier: Any = None
+
+    def __enter__(self) -> None:
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a job in the background
+        if not ignored and threading.current_thread() is threading.main_thread():
+            self._earlier = signal.signal(signal.SIGINT, self._interrupt)
+
+    def __exit__(self, *_: object) -> None:
+        if self._earlier is not None:
+            signal.signal(signal.SIGINT, self._earlier)
+
+    def _interrupt(self, *_: object) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
@@ -160,10 +185,11 @@ def _share(_: click.Context, __: click.Parameter, share: float | None) -> float 
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """Split comma-separated names."""
+    """Split names at commas without a backslash in front."""
     if text is None:
         return None
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    parts = [part.replace("\\,", ",").strip() for part in re.split(r"(?<!\\),", text)]
+    return tuple(part for part in parts if part)
 
 
 def _shapes(
@@ -246,7 +272,12 @@ _RUN_OPTIONS = _options(
 @click.argument("model")
 @_MODEL_OPTIONS
 @click.option("--calibration", metavar="C.npz", help="Training rows for the thresholds.")
-@click.option("--timesteps", "-T", type=int, default=64, show_default=True, help="Design T.")
+@click.option(
+    "--timesteps",
+    "-T",
+    type=int,
+    help="Design T. Default: 64, or one less than the levels of a quantised network.",
+)
 @click.option(
     "--method",
     default="auto",
@@ -374,32 +405,27 @@ def _print_table(rows: Sequence[tuple[str, str]]) -> None:
 @click.command(name="check", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model")
 @_MODEL_OPTIONS
+@click.option("--verbose", "-v", is_flag=True, help="List what becomes of every node.")
 def check(model: str, **options: Any) -> int:
-    """Say whether MODEL can be converted for the target; list every reason why not."""
-    from snnconvert.convert.errors import UnsupportedModelError
-    from snnconvert.convert.pipeline import check_model
+    """Say whether MODEL can be converted for the target; list every reason why not.
 
-    path = _model_path(model)
-    problems = check_model(
-        path,
+    Where the whole cannot be converted, look for the largest part that can.
+    """
+    from snnconvert.convert.check import check_model
+    from snnconvert.convert.errors import UnsupportedModelError
+
+    verdict = check_model(
+        _model_path(model),
         target=options["target"],
         input_shapes=options["input_shape"],
         inputs=options["inputs"],
         outputs=options["outputs"],
     )
     if options["as_json"]:
-        verdict = {
-            "model": str(path),
-            "target": options["target"],
-            "convertible": not problems,
-            "problems": [p.to_json() for p in problems],
-        }
-        click.echo(json.dumps(verdict, indent=2))
-    elif problems:
-        click.echo(UnsupportedModelError(problems, model=path.name).render())
+        click.echo(json.dumps(verdict.to_json(), indent=2))
     else:
-        click.echo(f"{path.name} can be converted for target {options['target']!r}")
-    return UnsupportedModelError.exit_code if problems else 0
+        click.echo(verdict.render(verbose=options["verbose"]))
+    return 0 if verdict.convertible else UnsupportedModelError.exit_code
 
 
 @click.command(name="run", context_settings={"help_option_names": ["-h", "--help"]})

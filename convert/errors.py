@@ -57,6 +57,20 @@ def render_lines(message: str, where: str, why: str, hint: str) -> str:
     return "\n".join(lines)
 
 
+def render_problems(problems: Iterable[Problem]) -> list[str]:
+    """Return the lines of several problems; those that differ in their place only are one."""
+    groups: dict[tuple[str, str, str, str], list[Problem]] = {}
+    for problem in problems:
+        key = (problem.code, problem.message, problem.why, problem.hint)
+        groups.setdefault(key, []).append(problem)
+    lines: list[str] = []
+    for (code, message, why, hint), found in groups.items():
+        places = "\n         ".join(problem.place for problem in found if problem.place)
+        times = f", {len(found)} times" if len(found) > 1 else ""
+        lines += render_lines(f"{message}  [{code}]{times}", places, why, hint).splitlines()
+    return lines
+
+
 class SnnConvertError(Exception):
     """Root of all errors that snnconvert raises on purpose."""
 
@@ -163,11 +177,13 @@ class UnsupportedModelError(SnnConvertError, NotImplementedError):
     code = "unsupported-model"
     exit_code = 3
 
-    def __init__(self, problems: Iterable[Problem], *, model: str = "the model") -> None:
+    def __init__(
+        self, problems: Iterable[Problem], *, model: str = "the model", hint: str = ""
+    ) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
-        super().__init__(f"{model} cannot be converted: {count} {noun}")
+        super().__init__(f"{model} cannot be converted: {count} {noun}", hint=hint)
 
     def __str__(self) -> str:
         listed = "; ".join(
@@ -177,7 +193,8 @@ class UnsupportedModelError(SnnConvertError, NotImplementedError):
 
     def render(self) -> str:
         """Return every problem as the lines a terminal shows."""
-        return "\n".join([*(p.render() for p in self.problems), f"{self.message}"])
+        hint = [f"  hint:  {self.hint}"] if self.hint else []
+        return "\n".join([*render_problems(self.problems), self.message, *hint])
 
     def to_json(self) -> dict[str, object]:
         """Return the error and all its problems as a JSON-ready dictionary."""

@@ -21,7 +21,10 @@ from snnconvert.convert.importer.write import (
     readable_by_onnxruntime,
     rename_twins,
 )
+from snnconvert.convert.linear import Shape
 from snnconvert.convert.node_verdicts import NodeVerdict
+
+CHECK_HINT = "snnconvert check looks for a part of the model that can be converted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,10 @@ class Imported:
         NumPy's name of each input's type in the file.
     verdicts : tuple of NodeVerdict
         What became of each node of the file, in its order.
+    structure : Structure
+        The wiring of the part that was taken.
+    shapes : dict of tuple of int
+        Shape without batch of each tensor that depends on the input, as far as it is known.
     """
 
     graph: Graph | None
@@ -59,6 +66,8 @@ class Imported:
     batch_fixed: int | None
     input_dtypes: dict[str, str]
     verdicts: tuple[NodeVerdict, ...]
+    structure: Structure
+    shapes: dict[str, Shape]
 
 
 def import_onnx(
@@ -92,12 +101,12 @@ def import_onnx(
     """
     imported = check_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
     if imported.problems:
-        raise UnsupportedModelError(imported.problems, model=label(imported.path))
+        raise UnsupportedModelError(imported.problems, model=label(imported.path), hint=CHECK_HINT)
     return imported
 
 
 def check_onnx(
-    model: str | PathLike[str] | bytes | ModelProto,
+    model: str | PathLike[str] | bytes | ModelProto | OnnxFile,
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: Sequence[str] | None = None,
@@ -105,11 +114,11 @@ def check_onnx(
 ) -> Imported:
     """Import an ONNX model; what cannot be converted is returned as problems, not raised.
 
-    Parameters and other errors are those of :func:`import_onnx`.
+    Parameters and other errors are those of :func:`import_onnx`; a file may be one that was read.
     """
     path = None
     try:
-        file = read_onnx(model)
+        file = model if isinstance(model, OnnxFile) else read_onnx(model)
         path = file.path
         return _import_file(file, input_shapes or {}, inputs, outputs)
     except ModelFileError as error:
@@ -147,6 +156,8 @@ def _import_file(
         found.batch_fixed,
         {spec.name: spec.dtype for spec in specs},
         found.verdicts,
+        structure,
+        found.shapes,
     )
 
 

@@ -23,8 +23,9 @@ from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.potentials import correct_potentials
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.readout import choose_discard
+from snnconvert.calibration.recognition import draw_rows, input_ranges, recognise
 from snnconvert.calibration.schedules import apply_schedule, parse_schedule
-from snnconvert.calibration.verification import verify_import
+from snnconvert.calibration.verification import measure_rounding, verify_import
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import (
     DataError,
@@ -39,6 +40,7 @@ from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.network import Network, Reset
 from snnconvert.convert.neurons import get_neuron_model, spike_values
+from snnconvert.convert.node_verdicts import placed
 from snnconvert.convert.onnx_import import Imported, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
 from snnconvert.convert.quantize import check_weight_bits
@@ -60,7 +62,7 @@ def convert_model(
     *,
     target: str = "cpu",
     method: str = "auto",
-    timesteps: int = DEFAULT_TIMESTEPS,
+    timesteps: int | None = None,
     percentile: float | None = None,
     per_channel: bool = True,
     channel_group: int | None = None,
@@ -91,13 +93,15 @@ def convert_model(
         A feed-forward network of ReLU units, float or dequantised weights.
     calibration_data : array, dict, path, iterable of batches or data reader, optional
         Raw training samples, (N, *shape). Default: ``<model>.calibration.npz`` beside the model,
-        else seeded synthetic samples with a warning.
+        else seeded synthetic samples with a warning. A network whose quantisers dictate every
+        threshold needs none.
     target : str
         Registered backend to calibrate for: "reference", "cpu", "nengo", "loihi".
     method : str
         Threshold method: "auto", "mse", "gauss", "balance", "percentile", "max".
-    timesteps : int
-        The design T: thresholds are chosen for runs of this length.
+    timesteps : int, optional
+        The design T: thresholds are chosen for runs of this length. Default: 64; of a network
+        that is quantised to L levels throughout, L - 1.
     percentile : float, optional
         In (0, 100]; with method "percentile" only (default 99.9).
     per_channel : bool
@@ -165,11 +169,18 @@ def convert_model(
     backend = get_backend(target)
     reset = _reset(backend, reset)
     _check_options(timesteps, readout, neuron, weight_bits, seed)
-    budget = _ramp_budget(ramps, curve_error, timesteps * spike_values(neuron).highest)
+    highest = spike_values(neuron).highest
+    imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
+    exact = exact_graph(_named(imported))
+    quantised = None if readout == "count" else recognise(lower(exact))
+    if timesteps is None:
+        timesteps = DEFAULT_TIMESTEPS if quantised is None else quantised.timesteps(highest)
+        timesteps = min(timesteps, MAXIMUM_STEPS)
+    budget = _ramp_budget(ramps, curve_error, timesteps * highest)
     calibrator = get_method(
         method,
         timesteps=timesteps,
-        levels_per_step=spike_values(neuron).highest,
+        levels_per_step=highest,
         percentile=percentile,
         per_channel=per_channel,
         channel_group=channel_group,
@@ -178,8 +189,6 @@ def convert_model(
     preprocessing = Preprocessing(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
-    imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
-    exact = exact_graph(_named(imported))
     graph = _lowered(exact, readout, budget)  # curves are fitted once there are data
 
     def build(scales: Mapping[str, FloatArray], bounds: Mapping[str, float]) -> Network:
@@ -193,9 +202,14 @@ def convert_model(
         )
         return replace(network, weight_bits=weight_bits)
 
-    _refuse(_target_problems(backend, build(_unit_scales(graph), {}), schedule, timesteps))
+    unfit = _target_problems(backend, build(_unit_scales(graph), {}), schedule, timesteps)
+    _refuse(placed(imported.verdicts, unfit))
     shapes = {node.name: node.shape for node in graph.inputs}
-    data, warnings = _calibration_data(imported, calibration_data, shapes, seed)
+    given = calibration_data is not None or companion(imported.path, "calibration") is not None
+    if quantised is not None and not given:
+        data, warnings = _drawn_data(exact, seed)
+    else:
+        data, warnings = _calibration_data(imported, calibration_data, shapes, seed)
     source = open_samples(
         data, shapes, preprocessing=preprocessing, batch_size=batch_size, limit=calibration_rows
     )
@@ -204,12 +218,12 @@ def convert_model(
     fitted = fit_curves(exact, imported.model_bytes, source, budget, progress=stage("curves"))
     lowered = lower(with_ramps(exact, fitted))
     graph = count_readout(lowered) if readout == "count" else lowered
-    assert imported.graph is not None
-    import_error = verify_import(imported.graph, lowered, imported.model_bytes, source)
+    whole = _named(imported) if exact.approximations else exact
+    import_error = verify_import(whole, lowered, imported.model_bytes, source)
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
     corrections: dict[str, Any] = {}
-    if method == "auto":
+    if method == "auto" and (quantised is None or given):
         rows = sample_rows(source, CORRECTION_ROWS)
         holdoff = parse_schedule(schedule, timesteps)
         correct = _correction(reset, holdoff)
@@ -234,8 +248,12 @@ def convert_model(
         calibration=_calibration_record(calibrator, observed, _describe(data)) | corrections,
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
-        notes=(*graph.notes, *source.notes),
-        approximations=graph.approximations,
+        notes=(
+            *graph.notes,
+            *source.notes,
+            *(() if quantised is None else quantised.notes(timesteps, highest)),
+        ),
+        approximations=measure_rounding(exact, graph.approximations, source),
         curves=fitted,
     )
 
@@ -276,14 +294,14 @@ def _late_readout(
 
 
 def _check_options(
-    timesteps: int, readout: str, neuron: str, weight_bits: int | None, seed: int
+    timesteps: int | None, readout: str, neuron: str, weight_bits: int | None, seed: int
 ) -> None:
     for name, number in (("timesteps", timesteps), ("weight_bits", weight_bits), ("seed", seed)):
         if number is not None and not isinstance(number, int | np.integer):
             raise UsageError(f"{name} must be a whole number, not {number!r}")
-    if timesteps < 1:
+    if timesteps is not None and timesteps < 1:
         raise UsageError(f"timesteps must be at least 1, not {timesteps}")
-    if timesteps > MAXIMUM_STEPS:
+    if timesteps is not None and timesteps > MAXIMUM_STEPS:
         raise UsageError(f"timesteps must be at most {MAXIMUM_STEPS}, not {timesteps}")
     if seed < 0:
         raise UsageError(f"seed must be at least 0, not {seed}")
@@ -353,9 +371,14 @@ def lowered_graph(
     curves: Mapping[str, Ramps] | None = None,
 ) -> Graph:
     """Return the lowered graph of a model that was imported before, its curves as fitted then."""
+    return _lowered(with_ramps(original_graph(model, input_shapes), curves or {}), readout)
+
+
+def original_graph(model: bytes, input_shapes: Mapping[str, Shape]) -> Graph:
+    """Return the graph up to its logits, nothing approximated, of a model imported before."""
     graph = import_onnx(model, input_shapes=input_shapes).graph
     assert graph is not None
-    return _lowered(with_ramps(exact_graph(graph), curves or {}), readout)
+    return exact_graph(graph)
 
 
 def _calibration_data(
@@ -375,6 +398,17 @@ def _calibration_data(
         "no calibration data: thresholds come from seeded random samples in [0, 1) and say "
         "little about real inputs; give real training samples with --calibration",
     )
+
+
+def _drawn_data(exact: Graph, seed: int) -> tuple[Any, tuple[str, ...]]:
+    """Return rows in the range of the input quantisers, and a warning for inputs without one."""
+    unknown = [node.name for node in exact.inputs if node.name not in input_ranges(exact)]
+    listed = ", ".join(repr(name) for name in unknown)
+    warning = (
+        f"no calibration data: the quantisers dictate the thresholds, but the range of {listed} "
+        "is taken as [0, 1]; give real samples with --calibration"
+    )
+    return draw_rows(exact, np.random.default_rng(seed)), (warning,) if unknown else ()
 
 
 def companion(path: str | None, kind: str) -> Path | None:

@@ -41,7 +41,7 @@ LSTM = {"a": np.zeros((1, 12, 8), np.float32), "b": np.zeros((1, 12, 3), np.floa
 UNSUPPORTED = (
     NODES[0],
     helper.make_node("LSTM", ["h", "a", "b"], ["l"], name="lstm", hidden_size=3),
-    helper.make_node("Sin", ["l"], ["y"], name="sine"),
+    helper.make_node("LRN", ["l"], ["y"], name="norm", size=1),
 )
 
 
@@ -187,7 +187,7 @@ def test_groups_of_channels_share_thresholds(run: Command, tmp_path: Path) -> No
     assert result.status == 0, result.err
     stored = load(tmp_path / "out" / "network.snn")
     assert stored.calibration["method"] == "gauss"
-    assert stored.calibration["channel_group"] == 2
+    assert stored.calibration["config"]["channel_group"] == 2
     for population in stored.network.populations:
         pairs = population.threshold.ravel()
         pairs = pairs[: len(pairs) // 2 * 2].reshape(-1, 2)
@@ -540,7 +540,7 @@ MODELS: dict[str, tuple[int, list[str]]] = {
     "dynamic.onnx": (
         2,
         [
-            "error: input 'x' has an open shape: (N, M)  [invalid-model]",
+            "error: input 'x' has an open shape: (N, M)  [open-shape]",
             "  where: dynamic.onnx",
             "  why:   the number of neurons must be known before the network runs",
             "  hint:  state it without the batch, for instance --input-shape 32",
@@ -582,9 +582,23 @@ def test_all_unsupported_operators_are_listed(
     assert result.status == 3
     assert [line for line in text.splitlines() if line.startswith("error: ")] == [
         "error: LSTM cannot be converted to a rate-coded network  [unsupported-operator]",
-        "error: Sin cannot be converted to a rate-coded network  [unsupported-operator]",
+        "error: LRN cannot be converted to a rate-coded network  [unsupported-operator]",
     ]
-    assert text.splitlines()[-1] == "unsupported.onnx cannot be converted: 2 problems"
+    end = text.splitlines()[8:]
+    if verb:
+        assert end == [
+            "unsupported.onnx cannot be converted for target 'cpu': 2 problems",
+            "  3 nodes: 1 converted, 2 refused",
+            "  0 of 0 activations spiking",
+            "the largest part found that can be converted has 1 of 3 nodes and 0 activations; "
+            "these options cut it out:",
+            "  --outputs h",
+        ]
+    else:
+        assert end == [
+            "unsupported.onnx cannot be converted: 2 problems",
+            "  hint:  snnconvert check looks for a part of the model that can be converted",
+        ]
     assert not folders(tmp_path)
 
 
@@ -601,7 +615,7 @@ def test_a_layer_that_fits_no_core_is_refused(
     assert text.splitlines()[:2] == [
         "error: one neuron of 'relu1' needs 5,000 input axons, a Loihi core has 4,096"
         "  [core-limit]",
-        "  where: population 'relu1' of shape (8,)",
+        "  where: node 'relu1' (3 of 4), operator Relu: population 'relu1' of shape (8,)",
     ]
     assert folders(tmp_path) == ["wide.onnx"]
 
@@ -609,16 +623,15 @@ def test_a_layer_that_fits_no_core_is_refused(
 def test_problems_as_json(run: Command) -> None:
     result = run("unsupported.onnx", "--json")
     problems = result.json["error"]["problems"]
-    assert [p["node"] for p in problems] == ["lstm", "sine"]
+    assert [p["node"] for p in problems] == ["lstm", "norm"]
     assert problems[0] == {
         "code": "unsupported-operator",
         "message": "LSTM cannot be converted to a rate-coded network",
         "node": "lstm",
         "place": "node 'lstm' (2 of 3), operator LSTM, opset 17",
         "why": "recurrence needs state across inputs; rates carry one value a window",
-        "hint": problems[0]["hint"],
+        "hint": "use a network without recurrence, such as one of temporal convolutions",
     }
-    assert "--outputs h" in problems[0]["hint"]
 
 
 def test_an_open_shape_can_be_given(run: Command) -> None:
@@ -831,20 +844,69 @@ def test_a_goal_without_labels_is_missed(run: Command) -> None:
 def test_check_says_yes(run: Command) -> None:
     for target in backend_names():
         result = run("check", "net.onnx", "--target", target)
-        verdict = f"net.onnx can be converted for target {target!r}\n"
-        assert (result.status, result.out, result.err) == (0, verdict, "")
+        assert (result.status, result.err) == (0, "")
+        assert result.out.splitlines() == [
+            f"net.onnx can be converted for target {target!r}",
+            "  3 nodes: 3 converted",
+            "  1 of 1 activation spiking: 8 neurons",
+        ]
+
+
+def test_check_lists_every_node(run: Command) -> None:
+    result = run("check", "unsupported.onnx", "--verbose")
+    assert result.status == 3
+    assert [line.split()[:4] for line in result.out.splitlines()[:3]] == [
+        ["1", "converted", "Gemm", "fc1"],
+        ["2", "refused", "LSTM", "lstm"],
+        ["3", "refused", "LRN", "norm"],
+    ]
+    assert result.out.splitlines()[1].endswith("  LSTM cannot be converted to a rate-coded network")
 
 
 def test_check_as_json(run: Command) -> None:
-    assert run("check", "net.onnx", "--json").json == {
+    verdict = run("check", "net.onnx", "--json").json
+    assert [node.pop("name") for node in verdict["nodes"]] == ["fc1", "relu1", "fc2"]
+    assert [node.pop("operator") for node in verdict["nodes"]] == ["Gemm", "Relu", "Gemm"]
+    fates = {"converted": 3, "folded": 0, "approximated": 0, "refused": 0}
+    assert verdict == {
+        "schema": "snnconvert-check/1",
         "model": "net.onnx",
         "target": "cpu",
+        "opset": 17,
         "convertible": True,
+        "counts": fates | {"unjudged": 0, "unused": 0},
+        "activations": {"total": 1, "spiking": 1},
+        "neurons": 8,
+        "outputs": [{"name": "y", "functions": []}],
         "problems": [],
+        "nodes": [
+            {"position": 1, "fate": "converted", "detail": "", "role": ""},
+            {"position": 2, "fate": "converted", "detail": "", "role": "activation"},
+            {"position": 3, "fate": "converted", "detail": "", "role": ""},
+        ],
+        "cut": None,
     }
     result = run("check", "unsupported.onnx", "--json", "--target", "nengo")
     assert (result.status, result.json["convertible"]) == (3, False)
-    assert [p["node"] for p in result.json["problems"]] == ["lstm", "sine"]
+    assert [p["node"] for p in result.json["problems"]] == ["lstm", "norm"]
+    assert result.json["cut"] == {
+        "inputs": [],
+        "outputs": ["h"],
+        "input_shapes": {},
+        "nodes": 1,
+        "activations": 0,
+        "flags": ["--outputs", "h"],
+    }
+
+
+def test_check_asks_for_open_shapes_before_all_else(run: Command, tmp_path: Path) -> None:
+    save(tmp_path / "open.onnx", UNSUPPORTED, ("N", "M"), **LSTM)
+    for arguments in (["open.onnx"], ["check", "open.onnx"], ["check", "open.onnx", "--json"]):
+        result = run(*arguments)
+        assert result.status == 2
+        assert result.err.startswith("error: input 'x' has an open shape: (N, M)  [open-shape]")
+    assert result.json["error"]["code"] == "open-shape"
+    assert run("check", "open.onnx", "--input-shape", "4").status == 3
 
 
 def test_check_of_a_part(run: Command) -> None:

@@ -64,7 +64,7 @@ def read_structure(
     constants = initialisers.keys() | sparse.keys()
     own_inputs = tuple(i.name for i in graph.input if i.name not in constants)
     own_outputs = tuple(o.name for o in graph.output)
-    reads = [_read_names(node) for node in graph.node]
+    reads = [read_names(node) for node in graph.node]
     producers = _producers(model, own_inputs)
     _check_defined(graph.node, {*producers, *constants, *own_inputs}, own_outputs)
     order = _topological_order(graph.node, reads, producers)
@@ -113,7 +113,7 @@ def _chosen(
     return tuple(names)
 
 
-def _read_names(node: NodeProto) -> list[str]:
+def read_names(node: NodeProto) -> list[str]:
     """Return what a node reads, by its subgraphs too."""
     names = [name for name in node.input if name]
     waiting = [graph for attribute in node.attribute for graph in subgraphs(attribute)]

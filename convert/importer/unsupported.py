@@ -33,21 +33,13 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         *("GlobalLpPool", "LpNormalization"),
     ): (_CURVED, _RELU_HINT),
     ("ReduceL1",): (_LATER, _RELU_HINT),
-    ("ConvTranspose", "Resize", "Upsample", "Tile", "DepthToSpace", "SpaceToDepth"): (
-        _LATER,
-        _SPELLING_HINT,
-    ),
-    ("ReduceMax", "ReduceMin"): (
-        _LATER,
-        "write a maximum over space as MaxPool or GlobalMaxPool",
-    ),
     (
         *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"),
         *("MeanVarianceNormalization", "LRN"),
     ): (_NORMALISING, "train the model with BatchNormalization there"),
-    ("Attention", "Einsum", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, _GATE_HINT),
+    ("Attention", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, _GATE_HINT),
     (
-        *("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
+        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
         *("Not", "IsNaN", "IsInf"),
     ): (_COMPARING, _OUTSIDE_HINT),
     (

@@ -30,14 +30,15 @@ def fold_affine(graph: Graph) -> Graph:
 
 def _fold(graph: Graph, nodes: dict[str, Node], node: Node, op: Affine) -> Node:
     source = nodes[node.inputs[0]]
-    while isinstance(source.op, Affine) and _may_fold(graph, source):
+    while isinstance(source.op, Affine) and may_fold(graph, source):
         op = _join(source.op, op, source.shape)
         node = replace(node, inputs=source.inputs)
         source = nodes[source.inputs[0]]
     return replace(node, op=replace(op, operators=simplify_chain(op.operators)))
 
 
-def _may_fold(graph: Graph, source: Node) -> bool:
+def may_fold(graph: Graph, source: Node) -> bool:
+    """Tell whether an Affine node is merged into the Affine nodes that read it."""
     assert isinstance(source.op, Affine)
     if is_routing(source.op.operators) and source.op.bias is None:
         return True
