@@ -9,12 +9,14 @@ to them. Anything but a different last bit then shows at the layer where it aris
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from snnconvert.calibration.activations import expose_levels
 from snnconvert.calibration.data import SampleSource, sample_rows
 from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import SnnConvertError
 from snnconvert.convert.graph import Curve, Graph, Node, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
@@ -74,6 +76,30 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
             hint="please report the model; nothing was converted",
         )
     return worst
+
+
+def measure_rounding(
+    exact: Graph, approximations: Sequence[Approximation], source: SampleSource
+) -> tuple[Approximation, ...]:
+    """Return the approximations, those of quantisers with their error on a few rows."""
+    known = {node.name for node in exact.nodes}
+    names = [a.node for a in approximations if a.kind == "quantiser" and a.node in known]
+    if not names:
+        return tuple(approximations)
+    rows = sample_rows(source, VERIFIED_ROWS)
+    sources = [exact[name].inputs[0] for name in names]
+    values = exact.evaluate(rows, [*names, *sources])
+    errors = {n: values[n] - values[s] for n, s in zip(names, sources, strict=True)}
+    return tuple(
+        replace(
+            a,
+            rms_error=float(np.sqrt(np.mean(errors[a.node] ** 2))),
+            max_error=float(np.abs(errors[a.node]).max()),
+        )
+        if a.node in errors
+        else a
+        for a in approximations
+    )
 
 
 def _level_values(node: Node, exposed: FloatArray) -> FloatArray:

@@ -251,7 +251,11 @@ def convert_model(
         notes=(
             *graph.notes,
             *source.notes,
-            *(() if quantised is None else quantised.notes(timesteps, highest)),
+            *(
+                ()
+                if quantised is None
+                else quantised.notes(timesteps, highest, len(graph.approximations))
+            ),
         ),
         approximations=measure_rounding(exact, graph.approximations, source),
         curves=fitted,
