@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError, OutputError
 from snnconvert.convert.linear import (
@@ -37,6 +38,7 @@ from snnconvert.convert.linear import (
     Window,
 )
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
+from snnconvert.convert.ramps import Ramps
 
 FORMAT = 1
 MANIFEST, MODEL = "manifest.json", "model.onnx"
@@ -47,6 +49,7 @@ MANIFEST_LIMIT = 64 << 20
 _TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        Approximation,
         Connection,
         Convolution,
         Dense,
@@ -54,6 +57,7 @@ _TYPES: dict[str, type] = {
         Matrix,
         Network,
         Population,
+        Ramps,
         Readout,
         ReduceSum,
         Relay,

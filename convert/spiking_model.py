@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.artifact import read_artifact, write_artifact
 from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError
@@ -19,6 +20,8 @@ from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.normalize import normalize
+from snnconvert.convert.quantiser import Quantise
+from snnconvert.convert.ramps import Ramps
 
 if TYPE_CHECKING:
     from snnconvert.calibration.preprocessing import Preprocessing
@@ -54,6 +57,10 @@ class SpikingModel:
         What the user should know; repeated in the report.
     notes : tuple of str
         What was detected and done on the way.
+    approximations : tuple of Approximation
+        Everything in which the lowered network is not what the file says.
+    curves : dict of Ramps
+        What was fitted to each curve, by name of its node.
     """
 
     network: Network
@@ -68,6 +75,8 @@ class SpikingModel:
     provenance: dict[str, Any]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    approximations: tuple[Approximation, ...] = ()
+    curves: dict[str, Ramps] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         network = self.network
@@ -81,7 +90,7 @@ class SpikingModel:
         """The lowered graph of the original network."""
         from snnconvert.convert.pipeline import lowered_graph
 
-        return lowered_graph(self.model_bytes, self.input_shapes, self.readout)
+        return lowered_graph(self.model_bytes, self.input_shapes, self.readout, self.curves)
 
     @cached_property
     def ann(self) -> AnnSession:
@@ -100,11 +109,22 @@ class SpikingModel:
         """
         functions = self.graph.output_functions[0]
         if any(f.kind in ("ArgMax", "Sigmoid") for f in functions):
-            from snnconvert.convert.pipeline import lowered_graph
+            from snnconvert.convert.pipeline import original_graph
 
-            graph = lowered_graph(self.model_bytes, self.input_shapes, "membrane")
+            graph = original_graph(self.model_bytes, self.input_shapes)
             return graph.evaluate(samples)[graph.outputs[0]]
         return self.ann.run(samples)[self.ann.output_names[0]]
+
+    def rounded(self, outputs: FloatArray) -> FloatArray:
+        """Return decoded first outputs (..., *shape) as quantisers at the network's end round them.
+
+        No neuron stands for those quantisers; without any the outputs are returned as they are.
+        """
+        for function in self.graph.output_functions[0]:
+            if not isinstance(function, Quantise):
+                break
+            outputs = function.evaluate(outputs)
+        return outputs
 
     def activations(
         self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 16
