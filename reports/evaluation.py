@@ -214,6 +214,7 @@ def evaluate(
     timesteps: int,
     batch_size: int,
     ann_macs: float,
+    rounded: Callable[[FloatArray], FloatArray] = np.asarray,
     lowered_values: Activations | None = None,
     compared_rows: int = COMPARED_ROWS,
     progress: Callable[[int, int], None] | None = None,
@@ -236,6 +237,9 @@ def evaluate(
         Samples simulated at once; no more outputs than a batch's are ever held.
     ann_macs : float
         Multiply-adds of the ANN, see ``operations.ann_macs``.
+    rounded : callable, optional
+        What the ANN does to its outputs in the end and the target does not: (T, N, ...) to the
+        same.
     lowered_values : callable, optional
         Yields (population or its graph node, ANN activation) for samples that it is given.
     compared_rows : int
@@ -268,6 +272,7 @@ def evaluate(
             timesteps=timesteps,
             batch_size=batch_size,
             ann_macs=ann_macs,
+            rounded=rounded,
             lowered_values=lowered_values,
             compared_rows=compared_rows,
             progress=progress,
@@ -288,6 +293,7 @@ def _measure(
     timesteps: int,
     batch_size: int,
     ann_macs: float,
+    rounded: Callable[[FloatArray], FloatArray],
     lowered_values: Activations | None,
     compared_rows: int,
     progress: Callable[[int, int], None] | None,
@@ -306,10 +312,12 @@ def _measure(
         began = time.perf_counter()
         result = emitted.run(batch, timesteps)
         seconds += time.perf_counter() - began
-        answers.add(result.logits, ann_outputs[here], None if labels is None else labels[here])
+        answers.add(
+            rounded(result.logits), ann_outputs[here], None if labels is None else labels[here]
+        )
         activity.add(batch)
         for name, recorder in recording.items():
-            recorder.add(result.spike_counts[name])
+            recorder.add(result.spike_counts[name], result.event_counts(name))
         if lowered_values is not None and start < compared:
             _compare(recording, result, batch, min(here.stop, compared) - start, lowered_values)
         _add_details(details, result.details)

@@ -35,7 +35,7 @@ RUNGS = {
     "ann": RungText("ANN", "the original network in onnxruntime", ""),
     "quantised_ann": RungText(
         "Quantised ANN",
-        "activations clipped at the thresholds and rounded to T + 1 levels",
+        "activations clipped at the thresholds and rounded to the levels of T steps",
         "more timesteps (--timesteps), another method (--method), more calibration samples",
     ),
     "snn": RungText(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Input, Network, Population
+from snnconvert.convert.neurons import spike_values
 from snnconvert.reports.statistics import PairMoments
 
 SATURATED_RATE = 15 / 16
@@ -47,16 +48,16 @@ class LayerStatistics:
     steps : int
         Steps in which it may fire.
     rate : float
-        Mean spikes a neuron and step.
+        Mean sum of the spikes a neuron and step, as a share of the most that a step can send.
     spikes : float
-        Mean spikes a sample, all neurons together.
+        Mean number of spikes a sample, all neurons together, whatever each carried.
     silent : float
         Share of neuron-sample pairs without a spike.
     never_fired : float
         Share of neurons without a spike on any sample.
     saturated : float
-        Share of neuron-sample pairs that fired in at least ``SATURATED_RATE`` of the steps in which
-        they were driven.
+        Share of neuron-sample pairs that sent at least ``SATURATED_RATE`` of the most that they
+        could in the steps in which they were driven.
     compared : int
         Samples on which it was compared with the ANN's activation.
     relative_error : float or None
@@ -137,18 +138,22 @@ class LayerRecorder:
         self.samples = 0
         self.compared = 0
         self.total = np.zeros(population.size, np.int64)
-        self._frequency = np.zeros(steps + 1, np.int64)
+        self._highest = spike_values(population.neuron).highest
+        self._frequency = np.zeros(steps * self._highest + 1, np.int64)
+        self._silent = 0
         self._moments = PairMoments()
         self._scatter = _Scatter(compare_rows, population.size)
 
-    def add(self, counts: Counts) -> None:
-        """Count the spikes (n, *shape) of a batch."""
+    def add(self, counts: Counts, events: Counts | None = None) -> None:
+        """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs."""
+        sent = counts if events is None else events
         self.samples += len(counts)
-        self.total += counts.reshape(len(counts), -1).sum(axis=0)
-        self._frequency += np.bincount(counts.reshape(-1), minlength=self.steps + 1)
+        self.total += sent.reshape(len(sent), -1).sum(axis=0)
+        self._silent += sent.size - int(np.count_nonzero(sent))
+        self._frequency += np.bincount(counts.reshape(-1), minlength=len(self._frequency))
 
     def compare(self, counts: Counts, activation: FloatArray) -> None:
-        """Compare the spikes (n, *shape) of the next rows with the ANN's activation."""
+        """Compare the sums of the spikes (n, *shape) of the next rows with the activation."""
         estimate = counts * (np.asarray(self.population.scale, np.float64) / self.driven)
         reference = np.asarray(activation, np.float64).reshape(estimate.shape)
         self._moments.add(reference, estimate)
@@ -158,10 +163,11 @@ class LayerRecorder:
     def result(self) -> LayerStatistics:
         """Return the statistics of everything added so far."""
         pairs = int(self._frequency.sum())
-        counts = np.arange(self.steps + 1)
-        saturated = self._frequency[counts >= max(math.ceil(SATURATED_RATE * self.driven), 1)]
+        counts = np.arange(len(self._frequency))
+        full = SATURATED_RATE * self.driven * self._highest
+        saturated = self._frequency[counts >= max(math.ceil(full), 1)]
         scale = np.broadcast_to(self.population.scale, self.population.shape)
-        spikes = int(self._frequency @ counts)
+        most = pairs * max(self.steps * self._highest, 1)
         return LayerStatistics(
             name=self.population.name,
             neurons=self.population.size,
@@ -169,9 +175,9 @@ class LayerRecorder:
                 float(scale.min()), float(np.median(scale)), float(scale.max())
             ),
             steps=self.steps,
-            rate=spikes / (pairs * max(self.steps, 1)),
-            spikes=spikes / self.samples,
-            silent=int(self._frequency[0]) / pairs,
+            rate=int(self._frequency @ counts) / most,
+            spikes=int(self.total.sum()) / self.samples,
+            silent=self._silent / pairs,
             never_fired=int((self.total == 0).sum()) / self.population.size,
             saturated=int(saturated.sum()) / pairs,
             compared=self.compared,
@@ -182,8 +188,9 @@ class LayerRecorder:
         )
 
     def _histogram(self, pairs: int) -> tuple[float, ...]:
-        counts = np.arange(self.steps + 1)
-        index = np.minimum(counts * HISTOGRAM_BINS // max(self.steps, 1), HISTOGRAM_BINS - 1)
+        most = max(len(self._frequency) - 1, 1)
+        counts = np.arange(len(self._frequency))
+        index = np.minimum(counts * HISTOGRAM_BINS // most, HISTOGRAM_BINS - 1)
         shares = np.bincount(index, weights=self._frequency, minlength=HISTOGRAM_BINS) / pairs
         return tuple(float(share) for share in shares)
 

@@ -3,7 +3,9 @@
 The names and definitions of ``effective_acs``, ``effective_macs`` and ``dense`` are NeuroBench's
 (synaptic operations, version 2.3): non-zero inputs times non-zero weights, counted through each
 connection with its borders, biases excluded; accumulates (AC) where the inputs are all in
-{-1, 0, 1}, as spikes are, else multiply-accumulates (MAC). All numbers are means over the samples.
+{-1, 0, 1}, as plain and signed spikes are, else multiply-accumulates (MAC): so all spikes of
+neurons that send payloads count. A spike is one event, whatever it carries. All numbers are means
+over the samples.
 
 Relays are resolved first: spiking hardware has none, and a weighted sum that they pass on is
 counted from each spike in it to each neuron behind it.
@@ -26,6 +28,7 @@ from snnconvert.convert.linear import (
     TransposedConvolution,
 )
 from snnconvert.convert.network import Input, Network, Population
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.relays import inline_relays
 from snnconvert.convert.snap import round_input
 from snnconvert.reports.fan_out import connections, fan_out, is_injection
@@ -137,7 +140,7 @@ def count_operations(
     network : Network
         As executed.
     spikes : dict of (neurons,) int64 arrays
-        Spikes of each population over all samples.
+        Number of spikes of each neuron of the populations over all samples.
     inputs : InputActivity
         Of the same samples.
     samples, steps : int
@@ -157,7 +160,8 @@ def count_operations(
         if source.name in sent:
             synops[source.name] += int(sent[source.name] @ weights)
         if isinstance(source, Population):
-            acs += int(spikes[source.name] @ weights)
+            met, unit = int(spikes[source.name] @ weights), spike_values(source.neuron).unit
+            acs, macs = (acs + met, macs) if unit else (acs, macs + met)
         elif isinstance(source, Input) and not is_injection(connection.operators):
             repeats = input_steps(source, steps) if source.encoding == "current" else 1
             met = int(inputs.active[source.name] @ weights) * repeats

@@ -50,6 +50,26 @@ def test_shares_are_of_neurons_and_samples() -> None:
     assert len(layer.histogram) == HISTOGRAM_BINS
 
 
+def test_a_neuron_that_took_everything_back_was_not_silent() -> None:
+    recorder = LayerRecorder(replace(population("a", (3,)), neuron="signed"), 8, 8, 0)
+    recorder.add(np.array([[0, 2, 0]]), np.array([[4, 2, 0]]))
+    layer = recorder.result()
+    assert layer.spikes == 6
+    assert layer.rate == 2 / (3 * 8)
+    assert layer.silent == layer.never_fired == 1 / 3
+    assert recorder.total.tolist() == [4, 2, 0]
+
+
+def test_payloads_count_as_shares_of_the_largest() -> None:
+    recorder = LayerRecorder(replace(population("a", (4,)), neuron="graded:4"), 16, 16, 0)
+    recorder.add(np.array([[0, 60, 59, 64]]), np.array([[0, 15, 15, 16]]))
+    layer = recorder.result()
+    assert layer.spikes == 46
+    assert layer.rate == (60 + 59 + 64) / (4 * 16 * 4)
+    assert layer.saturated == 2 / 4
+    assert (layer.histogram[0], layer.histogram[-1]) == (1 / 4, 1 / 4)
+
+
 @pytest.mark.parametrize(
     ("steps", "least"), [(1, 1), (2, 2), (8, 8), (16, 15), (32, 30), (64, 60), (512, 480)]
 )

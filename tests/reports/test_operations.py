@@ -1,6 +1,7 @@
 """Operations against a simulation in which every one of them is counted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,14 @@ from snnconvert.convert.linear import (
     weights_of,
     with_weights,
 )
-from snnconvert.convert.network import Connection, Input, Network, Readout, Relay
+from snnconvert.convert.network import (
+    Connection,
+    Input,
+    Network,
+    Population,
+    Readout,
+    Relay,
+)
 from snnconvert.convert.relays import inline_relays
 from snnconvert.reports.fan_out import is_injection
 from snnconvert.reports.operations import InputActivity, Operations, ann_macs, count_operations
@@ -35,7 +43,8 @@ def counted(network: Network, samples: dict[str, Any], timesteps: int) -> Operat
     activity = InputActivity(network, steps)
     for start in range(0, n, 2):
         activity.add({name: x[start : start + 2] for name, x in samples.items()})
-    totals = {name: c.reshape(n, -1).sum(axis=0) for name, c in result.spike_counts.items()}
+    sent = {name: result.event_counts(name) for name in result.spike_counts}
+    totals = {name: events.reshape(n, -1).sum(axis=0) for name, events in sent.items()}
     return count_operations(network, totals, activity, samples=n, steps=steps, ann_macs=1.0)
 
 
@@ -86,6 +95,13 @@ class Census:
         """Weights that the values of a node meet, per sample."""
         return float(((self.sent[name] != 0) @ pattern).sum()) / self.samples
 
+    def accumulated(self, name: str, values: FloatArray) -> bool:
+        """Graded neurons multiply, whatever they happen to send; inputs as their values are."""
+        node = self.network[name]
+        if isinstance(node, Population):
+            return not node.neuron.startswith("graded")
+        return bool(np.isin(values, (-1, 0, 1)).all())
+
     def effective(self) -> tuple[float, float]:
         acs, macs = 0.0, 0.0
         for name, values in self.sent.items():
@@ -94,7 +110,7 @@ class Census:
                 if isinstance(self.network[name], Input) and injected:
                     continue
                 met = self.met(name, pattern)
-                binary = bool(np.isin(values, (-1, 0, 1)).all())
+                binary = self.accumulated(name, values)
                 acs, macs = (acs + met, macs) if binary else (acs, macs + met)
         return acs, macs
 
@@ -121,7 +137,7 @@ def check(network: Network, samples: dict[str, Any], timesteps: int) -> Operatio
     assert operations.dense == census.dense()
     assert operations.synops == pytest.approx(census.synops(), abs=1e-9)
     assert operations.neuron_updates == network.neurons * census.steps
-    spikes = sum(census.sent[p.name].sum() for p in network.populations)
+    spikes = sum(np.count_nonzero(census.sent[p.name]) for p in network.populations)
     assert operations.spikes == pytest.approx(spikes / census.samples)
     return operations
 
@@ -187,6 +203,22 @@ def test_spikes_are_followed_through_relays(rng: np.random.Generator) -> None:
     assert operations.synops == operations.effective_acs > 0
     assert set(operations.synops_by_source) == {"a", "b", "c"}
     assert sum(operations.synops_by_source.values()) == pytest.approx(operations.synops)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "kind"), [("signed", "effective_acs"), ("graded:4", "effective_macs")]
+)
+def test_a_spike_is_one_event_whatever_it_carries(neuron: str, kind: str) -> None:
+    """Payloads are multiplied, signs are not; a spike taken back is an operation as well."""
+    network, samples = small_network()
+    other = network.replace_nodes(replace(p, neuron=neuron) for p in network.populations)
+    result = ReferenceSimulation(other).run(samples, 12)
+    assert any((result.event_counts(name) != c).any() for name, c in result.spike_counts.items())
+    operations = check(other, samples, 12)
+    alone = counted(network, samples, 12)
+    inputs = {"effective_acs": 0.0, "effective_macs": alone.effective_macs}
+    assert getattr(operations, kind) - inputs[kind] == pytest.approx(operations.synops)
+    assert operations.synops > 0
 
 
 def test_binary_images_are_accumulated_in_every_step(rng: np.random.Generator) -> None:
