@@ -100,6 +100,7 @@ def evaluate_model(
             timesteps=steps,
             batch_size=size,
             ann_macs=_ann_macs(snn.graph),
+            rounded=snn.rounded,
             lowered_values=snn.activations,
             progress=None if progress is None else _stage(progress, "evaluation"),
         ),
@@ -182,7 +183,7 @@ def _ladder(
     levels = snn.network.timesteps or timesteps  # a staged network has the levels of its windows
 
     def rung(name: str, run: Callable[[Samples], FloatArray]) -> Rung:
-        outputs = np.concatenate([run(rows) for rows in _batches(samples, batch_size)])
+        outputs = np.concatenate([snn.rounded(run(rows)) for rows in _batches(samples, batch_size)])
         return Rung.measured(name, outputs, ann_outputs, labels)
 
     def on_cpu(network: Network) -> Callable[[Samples], FloatArray]:
