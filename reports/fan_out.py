@@ -203,7 +203,7 @@ def _ways_back(operator: LinearOperator, ways: FloatArray) -> FloatArray:
         return _convolution_back(operator, ways)
     if isinstance(operator, TransposedConvolution):
         used = replace(operator, weight=(operator.weight != 0).astype(np.float64))
-        return used.adjoint.apply(ways[None])[0]
+        return np.asarray(used.adjoint.apply(ways[None])[0])
     if isinstance(operator, Matrix):
         present = operator.matrix.copy()
         present.data = (present.data != 0).astype(np.float64)

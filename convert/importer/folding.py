@@ -26,12 +26,15 @@ _ELEMENTWISE = (
     *("Floor", "Ceil", "Round", "Sqrt", "Exp", "Log", "Reciprocal", "Relu", "Clip", "Erf", "Tanh"),
     *("Sigmoid", "And", "Or", "Xor", "Not", "Equal", "Greater", "GreaterOrEqual", "Less"),
     *("LessOrEqual", "Where", "Identity", "DequantizeLinear"),
-    "QuantizeLinear",
+    *("QuantizeLinear", "CastLike", "Sin", "Cos", "Softplus", "LeakyRelu", "PRelu", "Elu", "Selu"),
+    *("HardSigmoid", "HardSwish", "Softsign", "IsNaN", "IsInf"),
 )
 _REARRANGING = (
     *("Shape", "Size", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
     *("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL2"),
-    *("ReduceSumSquare", "CumSum", "Trilu", "Dropout", "Concat"),
+    *("ReduceSumSquare", "ReduceL1", "CumSum", "Trilu", "Dropout", "Concat", "ScatterElements"),
+    *("ScatterND", "DepthToSpace", "SpaceToDepth", "ArgMax", "ArgMin", "Compress", "Softmax"),
+    *("LogSoftmax", "LayerNormalization", "InstanceNormalization", "BatchNormalization"),
 )
 _OLDEST_REFERENCE = {"DequantizeLinear": 19, "QuantizeLinear": 19}
 """Where the reference implementation begins; the meaning for 8-bit numbers is that of opset 10."""
@@ -162,6 +165,12 @@ def _gathered(node: OnnxNode, arrays: Arrays) -> float:
     return float(indices.size * source.size // max(1, source.shape[axis]))
 
 
+def _gathered_slices(node: OnnxNode, arrays: Arrays) -> float:
+    source, indices = _present(arrays)
+    depth = indices.shape[-1] + node.integer("batch_dims", 0)
+    return float(indices.size // max(1, indices.shape[-1]) * math.prod(source.shape[depth:]))
+
+
 def _padded(node: OnnxNode, arrays: Arrays) -> float:
     source = _present(arrays)[0]
     pads = node.integers("pads") or tuple(_numbers(arrays, 1))
@@ -200,6 +209,9 @@ def _bounds() -> dict[str, _Bound]:
         "Tile": _tiled,
         "Range": _range,
         "Gather": _gathered,
+        "GatherElements": _no_more,
+        "GatherND": _gathered_slices,
+        "NonZero": lambda node, arrays: sum(a.size * a.ndim for a in _present(arrays)),
         "Pad": _padded,
         "MatMul": _product,
         "Gemm": _product,

@@ -106,6 +106,11 @@ class OnnxNode:
         found = self._attribute(name, onnx.AttributeProto.INTS)
         return None if found is None else tuple(found.ints)
 
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """Return an attribute that is a list of floats, None if absent."""
+        found = self._attribute(name, onnx.AttributeProto.FLOATS)
+        return None if found is None else tuple(found.floats)
+
     def _attribute(self, name: str, kind: Any) -> onnx.AttributeProto | None:
         found = self.attributes.get(name)
         if found is not None and found.type != kind:

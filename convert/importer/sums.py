@@ -22,14 +22,14 @@ class Term:
     ----------
     index : int
         Which input of the node it is.
-    scale : float
-        What it is multiplied by.
+    scale : float or array
+        What it is multiplied by; an array broadcasts against the sum, batch not counted.
     operators : tuple of LinearOperator
         What an activation goes through first.
     """
 
     index: int
-    scale: float = 1.0
+    scale: float | FloatArray = 1.0
     operators: Chain = ()
 
 
@@ -37,14 +37,14 @@ class Term:
 class _Summand:
     source: Activation
     operators: Chain
-    scale: float
+    scale: float | FloatArray
 
     @property
     def shape(self) -> Shape:
         return chain_output_shape(self.operators, self.source.shape)
 
     def chain(self, build: GraphBuilder, node: OnnxNode, shape: Shape) -> Chain:
-        scale = () if self.scale == 1 else (Scale(shape, np.array(self.scale)),)
+        scale = () if np.all(self.scale == 1) else (Scale(shape, np.asarray(self.scale)),)
         return (*self.operators, *stretch(build, node, self.shape, shape), *scale)
 
 
@@ -63,7 +63,10 @@ def add_terms(node: OnnxNode, build: GraphBuilder, terms: Sequence[Term]) -> Non
         for value, term in values
         if isinstance(value, Constant)
     ]
-    shape = broadcast_shape(node, *(s.shape for s in summands), *(c.shape for c in constants))
+    scales = (np.shape(term.scale) for term in terms)
+    shape = broadcast_shape(
+        node, *(s.shape for s in summands), *(c.shape for c in constants), *scales
+    )
     build.check_size(node, shape)
     bias = np.asarray(sum(constants[1:], constants[0])) if constants else None
     if len(summands) == 1:
@@ -85,7 +88,7 @@ def _summands(values: Sequence[tuple[Activation | Constant, Term]]) -> list[_Sum
             continue
         key = f"{position}" if term.operators else f"={value.name}"
         if key in found:
-            found[key].scale += term.scale
+            found[key].scale = found[key].scale + term.scale
         else:
             found[key] = _Summand(value, term.operators, term.scale)
     return list(found.values())

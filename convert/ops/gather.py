@@ -10,6 +10,9 @@ from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.importer.shapes import select
 from snnconvert.convert.linear import LinearOperator, Reshape
 
+EMBEDDING_REASON = "an embedding is looked up, rates carry values"
+EMBEDDING_HINT = "cut the graph behind it with --inputs"
+
 
 @operator("Gather", since=1)
 def import_gather(node: OnnxNode, build: GraphBuilder) -> None:
@@ -17,8 +20,8 @@ def import_gather(node: OnnxNode, build: GraphBuilder) -> None:
     if isinstance(build.required(node, 0), Constant):
         raise node.unsupported(
             "Gather from a constant at positions that the input gives",
-            why="an embedding is looked up, rates carry values",
-            hint="cut the graph behind it with --inputs",
+            why=EMBEDDING_REASON,
+            hint=EMBEDDING_HINT,
             code="unsupported-operator",
         )
     x = build.activation(node, 0)

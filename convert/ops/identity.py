@@ -1,11 +1,11 @@
-"""Identity, Dropout, Cast: the same value under another name."""
+"""Identity, Dropout, Cast, CastLike: the same value under another name."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
 
-from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 
@@ -35,6 +35,22 @@ def import_cast(node: OnnxNode, build: GraphBuilder) -> None:
     code = node.integer("to", 0)
     if code not in onnx.helper.get_all_tensor_dtypes():
         raise node.invalid(f"Cast to the unknown element type {code}")
+    _cast(node, build, code)
+
+
+@operator("CastLike", since=15)
+def import_cast_like(node: OnnxNode, build: GraphBuilder) -> None:
+    """Another number type; only where no rounding is meant."""
+    like = build.required(node, 1)
+    dtype = np.dtype(like.dtype) if isinstance(like, Activation) else like.array.dtype
+    value = build.required(node, 0)
+    if isinstance(value, Constant):  # only the type is the activation's
+        build.fold(node, value.array.astype(dtype))
+        return
+    _cast(node, build, onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _cast(node: OnnxNode, build: GraphBuilder, code: int) -> None:
     target = onnx.helper.tensor_dtype_to_np_dtype(code)
     name = onnx.TensorProto.DataType.Name(code)
     wide = name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")

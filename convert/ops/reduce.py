@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from snnconvert.convert.importer.builder import GraphBuilder
+from snnconvert.convert.importer.builder import Activation, GraphBuilder
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
-from snnconvert.convert.linear import LinearOperator, ReduceSum, Reshape, Scale
+from snnconvert.convert.linear import LinearOperator, ReduceSum, Reshape, Scale, Shape
 
 
 @operator("ReduceSum", since=1)
@@ -27,16 +27,9 @@ def import_reduce_mean(node: OnnxNode, build: GraphBuilder) -> None:
 def _reduce(node: OnnxNode, build: GraphBuilder, *, mean: bool) -> None:
     keepdims = node.flag("keepdims", 1)
     x = build.activation(node)
-    given = build.integer_list(node, "axes", 1)
-    if not given:
-        if node.flag("noop_with_empty_axes", 0):
-            build.alias(node, x)
-            return
-        raise node.batch_axis(
-            f"{node.op_type} without axes sums over the batch",
-            hint="name the axes: all but the first",
-        )
-    axes = node.inner_axes(given, x.rank)
+    axes = reduced_axes(node, build, x)
+    if axes is None:
+        return
     total = ReduceSum(x.shape, axes)
     chain: list[LinearOperator] = [total]
     if mean:
@@ -46,3 +39,17 @@ def _reduce(node: OnnxNode, build: GraphBuilder, *, mean: bool) -> None:
         rest = tuple(extent for axis, extent in enumerate(x.shape) if axis not in axes)
         chain.append(Reshape(total.output_shape, rest))
     build.affine(node, x, tuple(chain))
+
+
+def reduced_axes(node: OnnxNode, build: GraphBuilder, x: Activation) -> Shape | None:
+    """Return the axes (batch not counted); None, the output set, where nothing is to be done."""
+    given = build.integer_list(node, "axes", 1)
+    if given:
+        return node.inner_axes(given, x.rank)
+    if node.flag("noop_with_empty_axes", 0):
+        build.alias(node, x)
+        return None
+    raise node.batch_axis(
+        f"{node.op_type} without axes reduces the batch",
+        hint="name the axes: all but the first",
+    )

@@ -3,7 +3,7 @@ import onnx_models
 import pytest
 from onnx_models import float32, one_node
 
-from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.errors import ModelFileError, UnsupportedModelError
 from snnconvert.convert.onnx_import import import_onnx
 
 
@@ -46,11 +46,31 @@ def test_two_activations() -> None:
     )
 
 
-def test_a_stack_of_matrices(rng: np.random.Generator) -> None:
-    model = one_node("MatMul", (2, 4, 5), float32(rng, 2, 5, 3))
-    text = onnx_models.only_problem(model, "unsupported-attribute")
-    assert "MatMul with a stack of matrices of shape [2, 5, 3]" in text
-    assert "hint:  write it as a Conv with groups" in text
+@pytest.mark.parametrize(
+    ("shape", "weight"),
+    [
+        ((2, 3, 4), (2, 4, 5)),
+        ((1, 3, 4), (2, 4, 5)),
+        ((2, 3, 4), (1, 2, 4, 5)),
+        ((2, 6, 3, 4), (6, 4, 5)),
+        ((2, 6, 3, 4), (2, 1, 4, 5)),
+        ((2, 1, 3, 4), (2, 6, 4, 5)),
+    ],
+)
+def test_a_stack_of_matrices(
+    shape: tuple[int, ...], weight: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    model = one_node("MatMul", shape, float32(rng, *weight))
+    onnx_models.assert_agrees(model, rng)
+    turned = (*weight[:-2], weight[-1], weight[-2])
+    left = one_node("MatMul", float32(rng, *turned), (*shape[:-2], shape[-1], shape[-2]))
+    onnx_models.assert_agrees(left, rng)
+
+
+def test_a_stack_that_does_not_fit(rng: np.random.Generator) -> None:
+    for weight in ((3, 4, 5), (2, 5, 4), (2, 2, 4, 5)):
+        with pytest.raises((ModelFileError, UnsupportedModelError), match="a constant of shape"):
+            import_onnx(one_node("MatMul", (2, 3, 4), float32(rng, *weight), fixed_batch=2))
 
 
 def test_the_batch_is_summed_over_or_moved(rng: np.random.Generator) -> None:
