@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,18 @@ from snnconvert.convert.network import Input, Network, Population, Readout
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import round_input
 
+Observer: TypeAlias = Callable[[Population, FloatArray], None]
+
+TIE = 1e-6
+"""A charge is halfway between two levels if it is within this share of a level."""
+
 
 def quantised_forward(
     network: Network,
     x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
     timesteps: int,
+    *,
+    observer: Observer | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return what a fully staged network computes, without simulating it.
 
@@ -34,6 +41,8 @@ def quantised_forward(
         Preprocessed samples; of an input of events the first T frames.
     timesteps : int
         T.
+    observer : callable, optional
+        Called with each population and its whole charge, (N, *shape) float64.
 
     Returns
     -------
@@ -54,6 +63,8 @@ def quantised_forward(
             charge += apply_chain(connection.operators, sent[connection.source])
         if isinstance(node, Population):
             charge += timesteps * node.bias
+            if observer is not None:
+                observer(node, charge)
             most = timesteps * spike_values(node.neuron).highest
             counts = np.clip(np.floor((charge + node.v_init) / node.threshold), 0, most)
             results[node.name] = counts.astype(np.int64)
@@ -64,6 +75,41 @@ def quantised_forward(
         else:
             sent[node.name] = charge
     return results
+
+
+def count_ties(
+    network: Network,
+    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    timesteps: int,
+) -> dict[str, int]:
+    """Count where rounding halves up and rounding them to even differ.
+
+    A neuron that starts at half its threshold rounds a half up; QuantizeLinear rounds it to the
+    even neighbour, which is the lower one for every second half.
+
+    Parameters
+    ----------
+    network, x, timesteps
+        As for :func:`quantised_forward`.
+
+    Returns
+    -------
+    dict of int
+        By population: pairs of a neuron and a row.
+    """
+    ties: dict[str, int] = {}
+
+    def observe(population: Population, charge: FloatArray) -> None:
+        levels = charge / population.threshold
+        most = timesteps * spike_values(population.neuron).highest
+        lower = np.floor(levels)
+        halves = np.abs(levels - lower - 0.5) <= TIE
+        ties[population.name] = int(
+            (halves & (lower % 2 == 0) & (lower >= 0) & (lower < most)).sum()
+        )
+
+    quantised_forward(network, x, timesteps, observer=observe)
+    return ties
 
 
 def _whole_input(node: Input, samples: npt.NDArray[Any], timesteps: int) -> FloatArray:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import check_options, get_backend, prepare
 from snnconvert.calibration.data import class_numbers, load_rows
-from snnconvert.calibration.quantised import quantised_forward
+from snnconvert.calibration.quantised import count_ties, quantised_forward
+from snnconvert.calibration.recognition import recognise
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
-from snnconvert.convert.graph import Affine, Graph
+from snnconvert.convert.graph import Affine, Graph, Relu
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
@@ -26,6 +28,9 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 100
+TIE_ROWS = 64
+"""Rows on which halves are counted that neurons round up and onnxruntime to even."""
+
 RANGE_RATIO = 4.0
 """Evaluation rows may be larger or smaller than calibration rows by this factor."""
 
@@ -126,6 +131,7 @@ def evaluate_model(
         timing={f"{name}_seconds": value for name, value in seconds.items()},
         warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
         notes=snn.notes,
+        quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
     )
     return Evaluation(measurement, context)
 
@@ -215,6 +221,32 @@ def _ladder(
             rung("integer_snn", on_cpu(replace(snn_network, weight_bits=snn.network.weight_bits)))
         )
     return tuple(rungs)
+
+
+def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> dict[str, Any] | None:
+    """Return what the quantisers of a quantised network dictate, and the ties of the first rows."""
+    found = recognise(snn.graph)
+    if found is None:
+        return None
+    ops = {n.name: n.op for n in snn.graph.activations if isinstance(n.op, Relu)}
+    rows = {name: x[:TIE_ROWS] for name, x in samples.items()}
+    network = prepare(
+        replace(
+            snn.network.replace_nodes(map(_uncorrected, snn.network.populations)), weight_bits=None
+        )
+    ).network
+    reached = timesteps * spike_values(snn.network.populations[0].neuron).highest
+    exact = [p for p in network.populations if ops[str(p.tensor)].levels == reached]
+    ties = count_ties(network, rows, timesteps)
+    return {
+        "levels": [number + 1 for number in found.levels],
+        "populations": found.populations,
+        "exact_populations": len(exact),
+        "rounding_left_out": sum(a.kind == "quantiser" for a in snn.approximations),
+        "rows": len(next(iter(rows.values()))),
+        "neurons": sum(p.size for p in exact),
+        "ties": {p.name: ties[p.name] for p in exact},
+    }
 
 
 def _uncorrected(population: Population) -> Population:

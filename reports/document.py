@@ -43,6 +43,7 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
         "energy": [asdict(estimate) for estimate in evaluation.energy],
         "resources": context.resources,
         "parity": context.parity,
+        "quantised": context.quantised,
         "timing": {
             **context.timing,
             "simulation_seconds": measured.seconds,

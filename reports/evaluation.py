@@ -100,6 +100,8 @@ class ReportContext:
     timing : dict
         Seconds of the stages.
     warnings, notes : tuple of str
+    quantised : dict or None
+        What the quantisers of a quantised network dictate, and counted ties; None for others.
     """
 
     model: dict[str, Any]
@@ -112,6 +114,7 @@ class ReportContext:
     timing: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    quantised: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
