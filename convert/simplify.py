@@ -112,7 +112,7 @@ def collapse(values: FloatArray) -> FloatArray:
         first = np.take(values, [0], axis=axis)
         if (values == first).all():
             values = first
-    return np.ascontiguousarray(values)
+    return np.asarray(values, order="C")
 
 
 def _along(vector: FloatArray, rank: int, axis: int) -> FloatArray:
@@ -208,7 +208,7 @@ def _scale_later(first: Scale, second: LinearOperator) -> Chain | None:
         factor = second.apply(np.broadcast_to(first.factor, first.input_shape)[None])[0]
         if isinstance(second, Select):  # positions that are zero anyway may carry any factor
             factor = _fill_unused(second, first.factor, factor)
-    return (second, Scale(second.output_shape, np.ascontiguousarray(factor)))
+    return (second, Scale(second.output_shape, np.asarray(factor, order="C")))
 
 
 def _fill_unused(select: Select, factor: FloatArray, moved: FloatArray) -> FloatArray:

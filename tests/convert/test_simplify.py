@@ -159,3 +159,10 @@ def test_what_does_not_vary_is_held_once() -> None:
     np.testing.assert_array_equal(collapse(full), CHANNELS)
     varied = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(collapse(varied), varied)
+
+
+def test_a_scale_of_a_single_number_keeps_its_shape() -> None:
+    """NumPy's ascontiguousarray gives a number an axis that its value has not."""
+    (_, scale) = simplify_chain((Scale((1,), np.array([2.0])), Reshape((1,), ())))
+    assert isinstance(scale, Scale) and scale.factor.shape == scale.input_shape == ()
+    assert collapse(np.array(3.0)).shape == ()
