@@ -131,6 +131,7 @@ def evaluate_model(
         timing={f"{name}_seconds": value for name, value in seconds.items()},
         warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
         notes=snn.notes,
+        approximations=snn.approximations,
         quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
     )
     return Evaluation(measurement, context)

@@ -49,6 +49,7 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
             "simulation_seconds": measured.seconds,
             "samples_per_second": measured.samples / measured.seconds if measured.seconds else None,
         },
+        "approximations": [asdict(entry) for entry in context.approximations],
         "warnings": list(context.warnings),
         "notes": list(context.notes),
     }

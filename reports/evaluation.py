@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
+from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import DataError, OutputError, UsageError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
@@ -99,6 +100,8 @@ class ReportContext:
         What was compared with what.
     timing : dict
         Seconds of the stages.
+    approximations : tuple of Approximation
+        Everything in which the lowered network is not what the file says.
     warnings, notes : tuple of str
     quantised : dict or None
         What the quantisers of a quantised network dictate, and counted ties; None for others.
@@ -112,6 +115,7 @@ class ReportContext:
     resources: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] | None = None
     timing: dict[str, Any] = field(default_factory=dict)
+    approximations: tuple[Approximation, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantised: dict[str, Any] | None = None

@@ -89,6 +89,7 @@ def render_html(evaluation: Evaluation) -> str:
         rows=[evaluation.measurement.accuracy[t - 1] for t in marked_steps(evaluation.timesteps)],
         ladder=_ladder(evaluation),
         layers=_layers(evaluation),
+        approximations=evaluation.context.approximations,
         operations=_operations(evaluation),
         energy=evaluation.energy,
         baseline=BASELINE.name,
