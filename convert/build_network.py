@@ -109,6 +109,7 @@ class _Builder:
         self.reset, self.v_init, self.input_bounds = reset, v_init, input_bounds
         self.neuron = neuron
         self.highest = spike_values(neuron).highest
+        self.inputs = {node.name for node in graph.inputs}
         self.sums: dict[str, _Sum] = {}
         self.nodes: list[NetworkNode] = []
         self.connections: list[Connection] = []
@@ -217,8 +218,7 @@ class _Builder:
         return readers > 1 and (len(spiking) > 1 or any(not is_routing(c) for c in spiking))
 
     def _spiking(self, value: _Sum) -> list[tuple[str, Chain]]:
-        inputs = {n.name for n in self.nodes if isinstance(n, Input)}
-        return [(source, chain) for source, chain in value.terms if source not in inputs]
+        return [(source, chain) for source, chain in value.terms if source not in self.inputs]
 
     def _relay(self, node: Node) -> None:
         value = self.sums[node.name]

@@ -211,7 +211,7 @@ class Network:
         if len(position) != len(self.nodes):
             raise ValueError(f"network {self.name!r}: node names are not unique")
         for connection in self.connections:
-            unknown = {connection.source, connection.target} - position.keys()
+            unknown = {connection.source, connection.target}.difference(position)
             if unknown:
                 raise ValueError(
                     f"network {self.name!r}: connection {connection.source} -> "
