@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from skl2onnx import to_onnx
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -25,7 +26,7 @@ def main(folder: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, FEATURES)).astype(np.float32)
     labels = (x @ rng.standard_normal((FEATURES, 4))).argmax(axis=1)
-    values = np.abs(x @ rng.standard_normal((FEATURES, 2)))
+    values = np.abs(x @ rng.standard_normal(FEATURES))
     settings = {"hidden_layer_sizes": (24, 16), "max_iter": 20, "random_state": 0}
     models = {
         "mlp_regressor": (MLPRegressor(**settings), values),
@@ -42,6 +43,8 @@ def main(folder: Path) -> None:
             model.fit(x, target)
         options = {"zipmap": False} if "classifier" in name else None
         onnx = to_onnx(model, x[:1], options=options, target_opset=17)
+        if options is not None:  # the label is looked up in a table of classes
+            onnx = select_model_inputs_outputs(onnx, outputs=["probabilities"])
         (folder / f"{name}.skl2onnx.onnx").write_bytes(onnx.SerializeToString())
 
 
