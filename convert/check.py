@@ -22,9 +22,10 @@ from snnconvert.convert.graph import Graph
 from snnconvert.convert.importer.file import OnnxFile, label, read_onnx
 from snnconvert.convert.largest_part import Part, parts_without
 from snnconvert.convert.linear import Shape
-from snnconvert.convert.lower import lower, lowering_problems
+from snnconvert.convert.lower import exact_graph, lower, lowering_problems
 from snnconvert.convert.merged_nodes import merged_nodes
 from snnconvert.convert.network import Network
+from snnconvert.convert.neurons import get_neuron_model
 from snnconvert.convert.node_verdicts import NodeVerdict, owner_of, owners, placed
 from snnconvert.convert.onnx_import import Imported, check_onnx
 
@@ -36,6 +37,7 @@ def check_model(
     model: Any,
     *,
     target: str = "cpu",
+    neuron: str = "if",
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
@@ -46,6 +48,8 @@ def check_model(
     ----------
     model : path, bytes or onnx.ModelProto
     target : str
+    neuron : str
+        Neuron model, which the target may not have.
     input_shapes, inputs, outputs
         As for :func:`snnconvert.convert_model`.
 
@@ -70,7 +74,8 @@ def check_model(
     (True, True)
     """
     backend = get_backend(target)
-    judge = _Judge(read_onnx(model), backend, input_shapes or {})
+    get_neuron_model(neuron)
+    judge = _Judge(read_onnx(model), backend, neuron, input_shapes or {})
     judged = judge.judge(inputs, outputs)
     cut = judge.largest_part(judged, inputs, outputs) if judged.problems else None
     imported = judged.imported
@@ -107,10 +112,15 @@ class _Judged:
 
 class _Judge:
     def __init__(
-        self, file: OnnxFile, backend: Backend, input_shapes: Mapping[str, Sequence[int]]
+        self,
+        file: OnnxFile,
+        backend: Backend,
+        neuron: str,
+        input_shapes: Mapping[str, Sequence[int]],
     ) -> None:
         self.file = file
         self.backend = backend
+        self.neuron = neuron
         self.input_shapes = input_shapes
 
     def judge(
@@ -118,8 +128,10 @@ class _Judge:
         inputs: Sequence[str] | None,
         outputs: Sequence[str] | None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
+        *,
+        part: bool = False,
     ) -> _Judged:
-        """Import the part between tensors, lower it and ask the target."""
+        """Import what lies between tensors, lower it and ask the target."""
         shapes = self.input_shapes if input_shapes is None else input_shapes
         imported = check_onnx(self.file, input_shapes=shapes, inputs=inputs, outputs=outputs)
         names = tuple(OutputVerdict(name) for name in imported.structure.outputs)
@@ -129,6 +141,9 @@ class _Judge:
         if found:
             verdicts = _with_refusals(imported.verdicts, found)
             return _Judged(imported, tuple(found), verdicts, names)
+        if part and self.backend.capabilities.exact:  # it takes any network: none need be built
+            verdicts = _with_functions(imported.verdicts, exact_graph(imported.graph))
+            return _Judged(imported, (), verdicts, names)
         lowered = lower(imported.graph)
         verdicts = _with_populations(_with_folds(imported), lowered)
         ends = zip(lowered.output_names, lowered.output_functions, strict=True)
@@ -140,7 +155,8 @@ class _Judge:
 
     def _network(self, lowered: Graph) -> Network:
         scales = {node.name: np.ones((1,) * len(node.shape)) for node in lowered.activations}
-        return build_network(lowered, scales, reset=self.backend.default_reset, v_init=0.0)
+        reset = self.backend.default_reset
+        return build_network(lowered, scales, reset=reset, v_init=0.0, neuron=self.neuron)
 
     def largest_part(
         self, judged: _Judged, inputs: Sequence[str] | None, outputs: Sequence[str] | None
@@ -176,14 +192,14 @@ class _Judge:
         given = self._given(part, structure.inputs)
         try:
             try:
-                found = self.judge(cut_inputs, cut_outputs, given)
+                found = self.judge(cut_inputs, cut_outputs, given, part=True)
             except OpenShapeError:
                 given |= {
                     name: judged.imported.shapes[name]
                     for name in part.inputs
                     if name not in structure.inputs
                 }
-                found = self.judge(cut_inputs, cut_outputs, given)
+                found = self.judge(cut_inputs, cut_outputs, given, part=True)
         except (ModelFileError, UsageError, UnsupportedModelError):
             return set()
         if found.problems:
@@ -221,6 +237,12 @@ def _with_folds(imported: Imported) -> tuple[NodeVerdict, ...]:
                 verdict = replace(verdict, fate="folded", detail=f"into {keeper.name}")
         verdicts.append(verdict)
     return tuple(verdicts)
+
+
+def _with_functions(verdicts: tuple[NodeVerdict, ...], exact: Graph) -> tuple[NodeVerdict, ...]:
+    """Leave out functions that are part of another one, or that an output has."""
+    names = {node.name for node in exact.nodes}
+    return tuple(v if names.intersection(v.built) else replace(v, role="") for v in verdicts)
 
 
 def _with_populations(verdicts: tuple[NodeVerdict, ...], lowered: Graph) -> tuple[NodeVerdict, ...]:
