@@ -287,7 +287,7 @@ _RUN_OPTIONS = _options(
 @click.option("--percentile", type=float, metavar="P", help="Means --method percentile.")
 @click.option("--per-layer", is_flag=True, help="One threshold a layer, not a channel.")
 @click.option("--channel-group", type=int, help="Neighbouring channels that share a threshold.")
-@click.option("--neuron", default="if", show_default=True, help="Neuron model.")
+@click.option("--neuron", default="if", show_default=True, help="if, signed or graded:K.")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Default: the target's.")
 @click.option(
     "--schedule", default="none", show_default=True, help="none, full, or a hold-off in steps."
@@ -405,6 +405,7 @@ def _print_table(rows: Sequence[tuple[str, str]]) -> None:
 @click.command(name="check", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model")
 @_MODEL_OPTIONS
+@click.option("--neuron", default="if", show_default=True, help="if, signed or graded:K.")
 @click.option("--verbose", "-v", is_flag=True, help="List what becomes of every node.")
 def check(model: str, **options: Any) -> int:
     """Say whether MODEL can be converted for the target; list every reason why not.
@@ -417,6 +418,7 @@ def check(model: str, **options: Any) -> int:
     verdict = check_model(
         _model_path(model),
         target=options["target"],
+        neuron=options["neuron"],
         input_shapes=options["input_shape"],
         inputs=options["inputs"],
         outputs=options["outputs"],
@@ -466,6 +468,8 @@ def targets(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return 0
+    for row in rows:
+        row["summary"] += f"; neurons: {row['neurons']}" if row["neurons"] else ""
     _print_table([(row["name"], f"{row['summary']}  [{row['state']}]") for row in rows])
     return 0
 

@@ -970,13 +970,57 @@ def test_run_needs_rows_and_a_network(run: Command, converted: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("verb", [[], ["check"]])
+@pytest.mark.parametrize("neuron", ["signed", "graded:4"])
+def test_a_target_without_the_neuron_refuses_it_by_name(
+    run: Command, tmp_path: Path, verb: list[str], neuron: str
+) -> None:
+    result = run(*verb, "net.onnx", "--target", "loihi", "--neuron", neuron)
+    text = result.out if verb else result.err
+    assert result.status == 3
+    assert text.splitlines()[0] == (
+        f"error: target 'loihi' has no neuron model '{neuron}'  [target-limit]"
+    )
+    assert "hint:  use --neuron if" in text
+    assert not folders(tmp_path)
+
+
+@pytest.mark.parametrize("neuron", ["signed", "graded:4"])
+def test_neurons_that_cannot_reset_to_zero_say_why(
+    run: Command, tmp_path: Path, neuron: str
+) -> None:
+    result = run(*CONVERT, "--neuron", neuron, "--reset", "zero")
+    assert result.status == 3
+    assert f"error: neuron model '{neuron}' has no reset 'zero'" in result.err
+    assert "a voltage that is set to zero has forgotten it" in result.err
+    assert "hint:  use --reset subtract, or --neuron if" in result.err
+    assert not folders(tmp_path)
+
+
+@pytest.mark.parametrize("schedule", ["none", "full"])
+@pytest.mark.parametrize("neuron", ["signed", "graded:4"])
+def test_the_neuron_reaches_network_and_report(
+    run: Command, tmp_path: Path, neuron: str, schedule: str
+) -> None:
+    result = run(*CONVERT, "--neuron", neuron, "--schedule", schedule, "--output", "out")
+    assert result.status == 0, result.err
+    assert "0 differing spikes" in result.out
+    stored = load(tmp_path / "out" / "network.snn")
+    assert {p.neuron for p in stored.network.populations} == {neuron}
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["fidelity"]["neuron"] == neuron
+
+
 def test_targets_are_listed(run: Command) -> None:
     result = run("targets")
     assert result.status == 0
     assert [line.split()[0] for line in result.out.splitlines()] == list(backend_names())
     rows = run("targets", "--json").json
     assert [row["name"] for row in rows] == list(backend_names())
-    assert all(set(row) == {"name", "summary", "state"} for row in rows)
+    assert all(set(row) == {"name", "summary", "neurons", "state"} for row in rows)
+    neurons = {row["name"]: row["neurons"] for row in rows}
+    assert neurons["cpu"] == "if, graded:K, signed"
+    assert "; neurons: if, graded:K, signed  [ready]" in result.out
 
 
 # Interruption, and the program as a process

@@ -30,6 +30,9 @@ class LocalBalance(CalibrationMethod):
     ----------
     timesteps : int
         The design T.
+    levels_per_step : int
+        The largest payload of a spike, 1 but for graded neurons: its product with T takes the
+        place of T.
 
     References
     ----------
@@ -40,6 +43,7 @@ class LocalBalance(CalibrationMethod):
     """
 
     timesteps: int
+    levels_per_step: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,4 +69,5 @@ class LocalBalance(CalibrationMethod):
         middle = np.minimum((np.maximum(left, threshold) + right) / 2, distribution.maximum)
         excess = (distribution.counts * beyond * (middle - threshold)).sum()
         within = (distribution.counts * (1 - beyond)).sum()
-        return float(2 * excess - threshold * within / (6 * self.timesteps**2))
+        levels = self.timesteps * self.levels_per_step
+        return float(2 * excess - threshold * within / (6 * levels**2))
