@@ -296,6 +296,10 @@ _RUN_OPTIONS = _options(
     "--readout", type=click.Choice(["membrane", "count"]), default="membrane", show_default=True
 )
 @click.option("--weight-bits", type=int, metavar="N", help="Round weights to N-bit integers.")
+@click.option("--ramps", type=int, metavar="N", help="Ramps for each smooth activation,")
+@click.option(
+    "--curve-error", type=float, metavar="E", help="  or the error that they may have (0.01)."
+)
 @click.option("--scale", type=float, metavar="S", help="Preprocessing: x * S,")
 @click.option("--mean", metavar="A,B,C", callback=_numbers, help="  minus the mean,")
 @click.option(
@@ -336,6 +340,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 schedule=_schedule(options["schedule"]),
                 readout=options["readout"],
                 weight_bits=options["weight_bits"],
+                ramps=options["ramps"],
+                curve_error=options["curve_error"],
                 scale=options["scale"],
                 mean=options["mean"],
                 std=options["std"],

@@ -7,7 +7,7 @@ fitted by least squares. The number of ramps is the smallest that keeps within t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from snnconvert.convert.ramps import Ramps
 
 DEFAULT_ERROR = 0.01
 MAX_RAMPS = 32
-CANDIDATES = 192
 
+_CANDIDATES = 192
 _MARGIN = 0.1
 """The function is followed this share of the range beyond it, for inputs that were not seen."""
 
@@ -54,8 +54,8 @@ class RampBudget:
     error : float
         Root-mean-square error that is allowed, as a share of the function's standard deviation.
     levels : int
-        Timesteps of the run: a ramp has so many levels above zero. What their rounding costs is
-        weighed when the steep parts are shared out between ramps and the linear part.
+        Levels above zero that a ramp has in the run, its timesteps: what rounding to them costs
+        is weighed when the knots are placed.
     """
 
     ramps: int | None = None
@@ -91,174 +91,140 @@ def fit_ramps(function: Expression, density: Density, budget: RampBudget) -> Ram
     Returns
     -------
     Ramps
-        Its errors are those on the density. Beyond the range, and a tenth of it more, only the
-        linear part goes on.
+        Its errors are those on the density. It stays constant beyond the range and a tenth of it
+        more, as a neuron does that cannot fire faster. Of no ramps where the function is constant.
     """
-    problem = _Problem(function, density, budget.levels)
+    problem = _Problem(function, density)
     if problem.spread <= _NEGLIGIBLE * max(1.0, abs(problem.mean)):
         return problem.constant()
-    fits = [problem.within(slope, budget) for slope in problem.slopes()]
-    return min(fits, key=lambda fit: problem.error_with_rounding(fit))
+    knots = _best_knots(problem, budget.ramps or MAX_RAMPS, budget.levels)
+    counts = sorted(knots) if budget.ramps is None else [max(knots)]
+    for count in counts:
+        fitted = problem.fit(knots[count])
+        if fitted.rms_error <= budget.error * problem.spread:
+            break
+    return fitted
 
 
 class _Problem:
-    """One function, its density, and the same with margins added."""
+    """One function, its density, and the same with margins added: `x`, `y` and weights `w`."""
 
-    def __init__(self, function: Expression, density: Density, levels: int) -> None:
-        self.function = function
-        self.levels = levels
-        self.seen = density
+    def __init__(self, function: Expression, density: Density) -> None:
+        self.function, self.seen = function, density
         self.values = function.evaluate(density.points)
         self.mean = float(density.weights @ self.values)
         self.spread = float(np.sqrt(density.weights @ (self.values - self.mean) ** 2))
-        low, high = float(density.points[0]), float(density.points[-1])
-        margin = _MARGIN * (high - low)
-        grid = np.linspace(low - margin, high + margin, _GRID)
-        on_grid = function.evaluate(grid)
-        inside = np.isfinite(on_grid)
-        # Only the stretch around the data: behind a pole another branch begins.
-        gaps = np.flatnonzero(~inside)
-        first = max(gaps[grid[gaps] < low].max(initial=-1) + 1, 0)
-        last = min(gaps[grid[gaps] > high].min(initial=_GRID), _GRID)
-        grid, on_grid = grid[first:last], on_grid[first:last]
-        finite = np.isfinite(on_grid)
-        self.grid, self.on_grid = grid[finite], on_grid[finite]
+        self.grid = self._reach()
         x = np.concatenate([density.points, self.grid])
-        y = np.concatenate([self.values, self.on_grid])
+        y = np.concatenate([self.values, function.evaluate(self.grid)])
         share = np.full(len(self.grid), _MARGIN_WEIGHT / max(len(self.grid), 1))
         w = np.concatenate([density.weights * (1 - _MARGIN_WEIGHT), share])
         order = np.argsort(x, kind="stable")
         self.x, self.y, self.w = x[order], y[order], w[order]
 
-    def constant(self) -> Ramps:
-        """Return no ramps: the function does not change on the density."""
-        nothing = np.zeros(0)
-        return self._with_errors(Ramps(self.mean, 0.0, nothing, nothing, nothing))
+    def _reach(self) -> FloatArray:
+        """Return even points over the range and its margins, as far as the function is finite.
 
-    def slopes(self) -> list[float]:
-        """Return slopes that the linear part may have: none, those at the ends, the average."""
-        x, y = self.grid, self.on_grid
-        part = max(len(x) // 16, 1)
-        left = (y[part] - y[0]) / (x[part] - x[0])
-        right = (y[-1] - y[-1 - part]) / (x[-1] - x[-1 - part])
-        w, seen = self.seen.weights, self.seen.points
-        centred = seen - w @ seen
-        regression = (w * centred) @ self.values / max(float(w @ centred**2), 1e-300)
-        return list(dict.fromkeys(map(float, (0.0, regression, left, right, (left + right) / 2))))
-
-    def within(self, slope: float, budget: RampBudget) -> Ramps:
-        """Return the fit with the fewest ramps that keep within the budget."""
-        knots = self.knots(budget.ramps or MAX_RAMPS, slope)
-        counts = sorted(knots) if budget.ramps is None else [max(knots)]
-        for count in counts:
-            fitted = self.fit(knots[count], slope)
-            if fitted.rms_error <= budget.error * self.spread:
-                break
-        return fitted
-
-    def error_with_rounding(self, ramps: Ramps) -> float:
-        """Return the mean squared error when every ramp has so many levels only."""
-        total = ramps.offset + ramps.slope * self.x
-        for height, start, width in zip(ramps.heights, ramps.starts, ramps.widths, strict=True):
-            share = np.clip((self.x - start) / width, 0, 1)
-            total += height * width * np.floor(share * self.levels + 0.5) / self.levels
-        return float(self.w @ (total - self.y) ** 2)
-
-    def candidates(self) -> FloatArray:
-        """Return positions for knots: evenly spaced, and dense where it bends and data lie."""
-        x, y = self.grid, self.on_grid
-        bend = np.abs(np.gradient(np.gradient(y, x), x))
-        mass = np.interp(x, self.x, np.cumsum(self.w))
-        rate = np.gradient(mass, x) * bend**2
-        density = (rate / max(rate.max(), 1e-300)) ** 0.2 + 0.05
-        total = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(x))])
-        chosen = np.interp(np.linspace(0, total[-1], CANDIDATES), total, x)
-        return np.unique(chosen)
-
-    def knots(self, most: int, slope: float) -> dict[int, FloatArray]:
-        """Return the best knots beside a linear part by number of ramps, up to `most`."""
-        places = self.candidates()
-        most = min(most, len(places) - 1)
-        cost, before, behind = self._losses(places, slope)
-        best = before
-        came: list[np.ndarray] = []
-        found: dict[int, FloatArray] = {}
-        for count in range(1, most + 1):
-            total = best[:, None] + cost
-            came.append(total.argmin(axis=0))
-            best = total.min(axis=0)
-            path = [int((best + behind).argmin())]
-            for step in reversed(came):
-                path.append(int(step[path[-1]]))
-            found[count] = places[path[::-1]]
-        return found
-
-    def _losses(
-        self, places: FloatArray, slope: float
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the squared error of the line between every two candidates, infinite backwards.
-
-        And that of leaving the function to the linear part before each, and behind each.
+        Behind a pole another branch begins: only the stretch around the data counts.
         """
-        middle, width = self.x.mean(), max(float(np.ptp(self.x)), 1e-300)
-        bent = self.y - slope * self.x
-        level, height = bent.mean(), max(float(np.ptp(bent)), 1e-300)
-        u, v, w = (self.x - middle) / width, (bent - level) / height, self.w
-        ends = np.searchsorted(self.x, places)
+        low, high = float(self.seen.points[0]), float(self.seen.points[-1])
+        margin = _MARGIN * (high - low)
+        grid = np.linspace(low - margin, high + margin, _GRID)
+        finite = np.isfinite(self.function.evaluate(grid))
+        gaps = grid[~finite]
+        begin = gaps[gaps < low].max(initial=-np.inf)
+        end = gaps[gaps > high].min(initial=np.inf)
+        return np.asarray(grid[finite & (grid > begin) & (grid < end)])
 
-        def sums(values: FloatArray) -> FloatArray:
-            return np.concatenate([[0.0], np.cumsum(values)])
+    def constant(self) -> Ramps:
+        """Return no ramps."""
+        nothing = np.zeros(0)
+        return self._with_errors(Ramps(self.mean, nothing, nothing, nothing))
 
-        def between(values: FloatArray) -> FloatArray:
-            below = sums(values)[ends]
-            return np.asarray(below[None, :] - below[:, None])
-
-        at = (places - middle) / width
-        value = (self.function.evaluate(places) - slope * places - level) / height
-        run = at[None, :] - at[:, None]
-        with np.errstate(all="ignore"):
-            b = (value[None, :] - value[:, None]) / run
-            a = value[:, None] - b * at[:, None]
-            loss = (
-                between(w * v * v)
-                - 2 * a * between(w * v)
-                - 2 * b * between(w * u * v)
-                + a * a * between(w)
-                + 2 * a * b * between(w * u)
-                + b * b * between(w * u * u)
-            )
-
-        def flat(part: FloatArray) -> FloatArray:
-            return np.asarray(part[0] - 2 * value * part[1] + value**2 * part[2])
-
-        below = np.array([sums(w * v * v), sums(w * v), sums(w)])
-        before, behind = below[:, ends], below[:, -1:] - below[:, ends]
-        rounding = between(w) * (value[None, :] - value[:, None]) ** 2 / (12 * self.levels**2)
-        loss = np.where(run > 0, np.maximum(loss, 0.0) + rounding, np.inf)
-        return loss, np.maximum(flat(before), 0.0), np.maximum(flat(behind), 0.0)
-
-    def fit(self, knots: FloatArray, slope: float) -> Ramps:
-        """Fit the values at the knots, beside a linear part."""
+    def fit(self, knots: FloatArray) -> Ramps:
+        """Fit the values at the knots by weighted least squares."""
         widths = np.diff(knots)
-        root = np.sqrt(self.w)
-        steps = np.clip(self.x[:, None] - knots[:-1], 0, widths) / widths
+        steps = np.clip((self.x[:, None] - knots[:-1]) / widths, 0, 1)
         matrix = np.concatenate([np.ones((len(self.x), 1)), steps], axis=1)
-        target = self.y - slope * self.x
-        solved = np.linalg.lstsq(matrix * root[:, None], target * root, rcond=1e-12)[0]
-        kept = np.abs(solved[1:]) > _NEGLIGIBLE * self.spread
-        heights = solved[1:] / widths
-        ramps = Ramps(float(solved[0]), slope, heights[kept], knots[:-1][kept], widths[kept])
+        weighted = matrix * self.w[:, None]
+        solved = np.linalg.lstsq(weighted.T @ matrix, weighted.T @ self.y, rcond=1e-14)[0]
+        rises = solved[1:]
+        kept = np.abs(rises) > _NEGLIGIBLE * self.spread
+        ramps = Ramps(float(solved[0]), (rises / widths)[kept], knots[:-1][kept], widths[kept])
         return self._with_errors(ramps)
 
     def _with_errors(self, ramps: Ramps) -> Ramps:
         error = ramps.evaluate(self.seen.points) - self.values
         rms = float(np.sqrt(self.seen.weights @ error**2))
-        return Ramps(
-            ramps.offset,
-            ramps.slope,
-            ramps.heights,
-            ramps.starts,
-            ramps.widths,
-            rms,
-            float(np.abs(error).max()),
-        )
+        return replace(ramps, rms_error=rms, max_error=float(np.abs(error).max()))
+
+
+def _candidates(problem: _Problem) -> FloatArray:
+    """Return positions for knots: dense where the function bends and data lie.
+
+    Lines through a function lose least when the density of knots follows the fifth root of
+    ``p(x) f''(x)**2``; a share of them is spread evenly.
+    """
+    x = problem.grid
+    y = problem.function.evaluate(x)
+    bend = np.abs(np.gradient(np.gradient(y, x), x))
+    mass = np.interp(x, problem.x, np.cumsum(problem.w))
+    rate = np.gradient(mass, x) * bend**2
+    density = (rate / max(float(rate.max()), 1e-300)) ** 0.2 + 0.05
+    total = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(x))])
+    return np.unique(np.interp(np.linspace(0, total[-1], _CANDIDATES), total, x))
+
+
+def _best_knots(problem: _Problem, most: int, levels: int) -> dict[int, FloatArray]:
+    """Return the best knots by number of ramps, up to `most`.
+
+    Before the first knot and behind the last the function is taken as constant.
+    """
+    places = _candidates(problem)
+    cost, before, behind = _losses(problem, places, levels)
+    best = before
+    came: list[np.ndarray] = []
+    found: dict[int, FloatArray] = {}
+    for count in range(1, min(most, len(places) - 1) + 1):
+        total = best[:, None] + cost
+        came.append(total.argmin(axis=0))
+        best = total.min(axis=0)
+        path = [int((best + behind).argmin())]
+        for step in reversed(came):
+            path.append(int(step[path[-1]]))
+        found[count] = places[path[::-1]]
+    return found
+
+
+def _losses(
+    problem: _Problem, places: FloatArray, levels: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the squared error of the line between every two places, infinite backwards.
+
+    And that of a constant before each place, and behind each. A line also costs what rounding to
+    its levels does: a twelfth of a squared step.
+    """
+    middle, width = problem.x.mean(), max(float(np.ptp(problem.x)), 1e-300)
+    level, height = problem.y.mean(), max(float(np.ptp(problem.y)), 1e-300)
+    u, v, w = (problem.x - middle) / width, (problem.y - level) / height, problem.w
+    ends = np.searchsorted(problem.x, places)
+    moments = np.stack([w, w * u, w * u * u, w * v, w * u * v, w * v * v])
+    sums = np.concatenate([np.zeros((6, 1)), np.cumsum(moments, axis=1)], axis=1)
+    at = (places - middle) / width
+    value = (problem.function.evaluate(places) - level) / height
+
+    def error(part: FloatArray, a: FloatArray, b: FloatArray | float) -> FloatArray:
+        one, x, xx, y, xy, yy = part
+        squares = yy - 2 * a * y - 2 * b * xy + a * a * one + 2 * a * b * x + b * b * xx
+        return np.asarray(np.maximum(squares, 0.0))
+
+    below = sums[:, ends]
+    between = below[:, None, :] - below[:, :, None]
+    run = at[None, :] - at[:, None]
+    rise = value[None, :] - value[:, None]
+    with np.errstate(all="ignore"):
+        slope = rise / run
+        loss = error(between, value[:, None] - slope * at[:, None], slope)
+    loss = loss + between[0] * rise**2 / (12 * levels**2)
+    loss = np.where(run > 0, loss, np.inf)
+    return loss, error(below, value, 0.0), error(sums[:, -1:] - below, value, 0.0)

@@ -1,7 +1,7 @@
 """Bounded ramps: a function of one variable out of linear maps and integrate-and-fire neurons.
 
-``offset + slope * x + sum of heights * clip(x - starts, 0, widths)``: each ramp is a population
-whose rate cannot exceed 1, so its threshold is its width.
+``offset + sum of slopes * clip(x - starts, 0, widths)``: each ramp is a population whose rate
+cannot exceed 1, so its threshold is its width. Beyond all ramps it is constant.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ class Ramps:
 
     Attributes
     ----------
-    offset, slope : float
-        The linear part.
-    heights, starts, widths : (n,) float64 arrays
-        Of each ramp: its slope, where it begins, and how far it rises.
+    offset : float
+        The value before all ramps.
+    slopes, starts, widths : (n,) float64 arrays
+        Of each ramp: how steep it is, where it begins, and how long it is.
     rms_error, max_error : float
         Difference from the function that was fitted: root mean square and largest, on the density
         that it was fitted to.
     """
 
     offset: float
-    slope: float
-    heights: FloatArray
+    slopes: FloatArray
     starts: FloatArray
     widths: FloatArray
     rms_error: float = 0.0
@@ -41,7 +40,7 @@ class Ramps:
     def evaluate(self, x: npt.NDArray[Any]) -> FloatArray:
         """Return the sum of the ramps for every element, in double precision."""
         x = np.asarray(x, np.float64)
-        total = self.offset + self.slope * x
-        for height, start, width in zip(self.heights, self.starts, self.widths, strict=True):
-            total = total + height * np.clip(x - start, 0, width)
-        return np.asarray(total)
+        total = np.full_like(x, self.offset)
+        for slope, start, width in zip(self.slopes, self.starts, self.widths, strict=True):
+            total = total + slope * np.clip(x - start, 0, width)
+        return total

@@ -364,6 +364,18 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["--weight-bits", "1"],
         ["error: weight bits must be 2 to 16, not 1  [usage]"],
     ),
+    "no ramps": (
+        ["--ramps", "0"],
+        ["error: ramps must be between 1 and 32, not 0  [usage]"],
+    ),
+    "a curve error of nothing": (
+        ["--curve-error", "0"],
+        ["error: curve_error must be between 0 and 1, not 0.0  [usage]"],
+    ),
+    "ramps and their error": (
+        ["--ramps", "3", "--curve-error", "0.1"],
+        ["error: ramps and curve_error cannot be combined: either fixes the other  [usage]"],
+    ),
     "means that are no numbers": (
         ["--mean", "a,b"],
         [

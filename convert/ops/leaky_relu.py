@@ -1,4 +1,4 @@
-"""LeakyRelu, PRelu, Abs: a rectifier beside a linear bypass."""
+"""LeakyRelu, PRelu, Abs: a rectifier for each sign."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from snnconvert.convert.linear import FloatArray, Scale
 
 @operator("LeakyRelu", since=6)
 def import_leaky_relu(node: OnnxNode, build: GraphBuilder) -> None:
-    """Another slope below zero: ``a * x + (1 - a) * relu(x)``."""
+    """Another slope below zero: ``relu(x) - a * relu(-x)``."""
     _rectify(node, build, np.array(node.number("alpha", 0.01)))
 
 
 @operator("PRelu", since=7)
 def import_prelu(node: OnnxNode, build: GraphBuilder) -> None:
-    """Another slope below zero, of any shape: ``a * x + (1 - a) * relu(x)``."""
+    """Another slope below zero, of any shape: ``relu(x) - a * relu(-x)``."""
     x = build.activation(node)
     slope = without_batch(build, node, build.weight(node, 1), x.rank)
     if broadcast_shape(node, x.shape, slope.shape) != x.shape:
@@ -30,7 +30,7 @@ def import_prelu(node: OnnxNode, build: GraphBuilder) -> None:
 
 @operator("Abs", since=6)
 def import_abs(node: OnnxNode, build: GraphBuilder) -> None:
-    """Magnitude: ``2 * relu(x) - x``."""
+    """Magnitude: ``relu(x) + relu(-x)``."""
     _rectify(node, build, np.array(-1.0))
 
 
@@ -39,7 +39,10 @@ def _rectify(node: OnnxNode, build: GraphBuilder, slope: FloatArray) -> None:
     if not slope.any():
         build.add(node, Relu(), [x], x.shape)
         return
+    # A linear bypass would take one population less. But through layer after layer of bypasses the
+    # network stays linear: sums that need more bits with each, and no spikes for hardware to send.
     positive = build.add(node, Relu(), [x], x.shape, label="positive")
-    above = build.affine(node, positive, (Scale(x.shape, 1 - slope),), label="above")
-    bypass = build.affine(node, x, (Scale(x.shape, slope),), label="bypass")
-    build.add(node, Add(), [above, bypass], x.shape)
+    minus = build.affine(node, x, (Scale(x.shape, np.array(-1.0)),), label="minus")
+    negative = build.add(node, Relu(), [minus], x.shape, label="negative")
+    leak = build.affine(node, negative, (Scale(x.shape, -slope),), label="leak")
+    build.add(node, Add(), [positive, leak], x.shape)

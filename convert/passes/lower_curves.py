@@ -42,10 +42,8 @@ def provisional_ramps(curve: Curve, budget: RampBudget) -> Ramps:
 
 
 def _approximation(node: Node, curve: Curve, ramps: Ramps) -> Approximation:
-    count = len(ramps.heights)
+    count = len(ramps.slopes)
     detail = f"{curve.function} by {count} ramp{'s' if count != 1 else ''}"
-    if ramps.slope:
-        detail += " and a linear part"
     return Approximation(node.name, "curve", detail, ramps.rms_error, ramps.max_error)
 
 
@@ -66,58 +64,48 @@ class _Parts:
     def _scale(self, by: float) -> tuple[Scale, ...]:
         return (Scale(self.node.shape, np.full(self.ones, by)),)
 
-    def linear(self, slope: float) -> None:
-        """Add ``slope * x``."""
-        if slope:
-            source = self.node.inputs[0]
-            self.terms.append(self._add("linear", Affine(self._scale(slope)), source))
-
-    def ramp(self, height: float, start: float, relu: Relu, sign: float = 1.0) -> None:
-        """Add ``height * relu(sign * (x - start))``."""
+    def ramp(self, slope: float, start: float, relu: Relu, sign: float = 1.0) -> None:
+        """Add ``slope * relu(sign * (x - start))``."""
         number = len(self.terms) + 1
         flip = self._scale(-1.0) if sign < 0 else ()
         shift = Affine(flip, np.full(self.ones, -sign * start))
         shifted = self._add(f"shifted{number}", shift, self.node.inputs[0])
         neurons = self._add(f"ramp{number}", relu, shifted)
-        self.terms.append(self._add(f"height{number}", Affine(self._scale(height)), neurons))
+        self.terms.append(self._add(f"slope{number}", Affine(self._scale(slope)), neurons))
 
-    def total(self, offset: float) -> list[Node]:
-        """Return the nodes; the last one has the curve's name and value."""
+    def total(self, offset: float, slope: float = 0.0) -> list[Node]:
+        """Return the nodes; the last one has the curve's name and value.
+
+        The slope is that of a function without a kink.
+        """
         bias = np.full(self.ones, offset)
-        if not self.terms:
-            result = replace(self.node, op=Affine(self._scale(0.0), bias))
-        else:
+        if self.terms:
             result = replace(self.node, op=Add(bias), inputs=tuple(self.terms))
+        else:
+            result = replace(self.node, op=Affine(self._scale(slope), bias))
         return [*self.nodes, result]
 
 
 def _by_ramps(graph: Graph, node: Node, ramps: Ramps) -> list[Node]:
     parts = _Parts(graph, node)
-    parts.linear(ramps.slope)
-    for height, start, width in zip(ramps.heights, ramps.starts, ramps.widths, strict=True):
+    for slope, start, width in zip(ramps.slopes, ramps.starts, ramps.widths, strict=True):
         relu = Relu(float(width), threshold=np.full(parts.ones, width))
-        parts.ramp(float(height), float(start), relu)
+        parts.ramp(float(slope), float(start), relu)
     return parts.total(ramps.offset)
 
 
 def _exactly(graph: Graph, node: Node, pieces: Pieces) -> list[Node]:
-    """Write straight pieces: bounded ramps between kinks, rectifiers for what has no end.
-
-    The side that goes on with the slope nearer to zero gives the linear part, so a leaky rectifier
-    takes one population.
-    """
+    """Write straight pieces: bounded ramps between kinks, rectifiers for what has no end."""
     parts = _Parts(graph, node)
-    slopes, kinks = pieces.slopes, pieces.kinks
-    slope = float(min(slopes[0], slopes[-1], key=abs))
-    parts.linear(slope)
+    kinks, slopes = pieces.kinks, pieces.slopes.tolist()
     if not len(kinks):
-        return parts.total(pieces.intercept)
-    rises = slopes - slope
-    if rises[0]:
-        parts.ramp(float(-rises[0]), float(kinks[0]), Relu(), sign=-1.0)
-    for i, rise in enumerate(rises[1:-1]):
-        if rise:
-            parts.ramp(float(rise), float(kinks[i]), Relu(float(kinks[i + 1] - kinks[i])))
-    if rises[-1]:
-        parts.ramp(float(rises[-1]), float(kinks[-1]), Relu())
-    return parts.total(float(pieces.values[0] - slope * kinks[0]))
+        return parts.total(pieces.intercept, slopes[0])
+    first, *inner, last = slopes
+    if first:
+        parts.ramp(-first, float(kinks[0]), Relu(), sign=-1.0)
+    for slope, start, width in zip(inner, kinks[:-1], np.diff(kinks), strict=True):
+        if slope:
+            parts.ramp(slope, float(start), Relu(float(width)))
+    if last:
+        parts.ramp(last, float(kinks[-1]), Relu())
+    return parts.total(float(pieces.values[0]))
