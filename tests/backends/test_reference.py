@@ -222,12 +222,25 @@ def by_the_equations(case: Case) -> dict[str, list[FloatArray]]:
             if isinstance(node, Readout):
                 seen[node.name].append(voltage[node.name])
                 continue
-            spikes = (voltage[node.name] >= node.threshold) & _inside(t, node.start, node.stop)
-            after = voltage[node.name] - node.threshold if node.reset == "subtract" else 0.0
-            voltage[node.name] = np.where(spikes, after, voltage[node.name])
+            spikes = _sent_by_neurons(node, voltage[node.name], sum(seen[node.name]))
+            spikes = spikes * _inside(t, node.start, node.stop)
+            after = voltage[node.name] - spikes * node.threshold
+            if node.reset == "zero":
+                after = np.where(spikes, 0.0, voltage[node.name])
+            voltage[node.name] = after
             sent[node.name].append(spikes * node.amplitude)
             seen[node.name].append(spikes)
     return seen
+
+
+def _sent_by_neurons(node: Population, voltage: FloatArray, count: Any) -> FloatArray:
+    model, _, most = node.neuron.partition(":")
+    if model == "graded":
+        return np.clip(voltage // node.threshold, 0, int(most))
+    positive = np.where(voltage >= node.threshold, 1, 0)
+    if model == "signed":
+        return positive - np.where((voltage < 0) & (count > 0), 1, 0)
+    return positive
 
 
 def _inside(t: int, start: int, stop: int | None) -> bool:
