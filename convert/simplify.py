@@ -30,6 +30,7 @@ from snnconvert.convert.linear import (
     SumPool,
     Transpose,
     TransposedConvolution,
+    apply_chain,
 )
 
 
@@ -42,6 +43,11 @@ def simplify_chain(chain: Chain) -> Chain:
             del operators[position]
             position = max(position - 1, 0)
             continue
+        shuffled = _shuffle(operators[position : position + 3])
+        if shuffled is not None:
+            operators[position : position + 3] = [shuffled]
+            position = max(position - 1, 0)
+            continue
         if position + 1 < len(operators):
             merged = _merge(operators[position], operators[position + 1])
             if merged is not None:
@@ -50,6 +56,23 @@ def simplify_chain(chain: Chain) -> Chain:
                 continue
         position += 1
     return tuple(operators)
+
+
+def _shuffle(three: list[LinearOperator]) -> Select | None:
+    """Return a channel shuffle, written as Reshape, Transpose, Reshape, as one selection."""
+    if [type(operator) for operator in three] != [Reshape, Transpose, Reshape]:
+        return None
+    shape = three[0].input_shape
+    if three[-1].output_shape != shape:
+        return None
+    flat = np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)
+    moved = apply_chain(tuple(three), flat[None])[0]
+    for axis in range(len(shape)):
+        line = (*(0,) * axis, slice(None), *(0,) * (len(shape) - axis - 1))
+        index = (moved[line] // int(np.prod(shape[axis + 1 :]))).astype(np.int64)
+        if (index < shape[axis]).all() and np.array_equal(np.take(flat, index, axis), moved):
+            return Select(shape, tuple(index if a == axis else None for a in range(len(shape))))
+    return None
 
 
 def _is_identity(operator: LinearOperator) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as tnn
 
-from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape, to_stored
+from snnconvert.backends.cpu.gather import Step, full_factor, gather_step, weighted_sums
+from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape
 from snnconvert.convert.linear import (
     Chain,
     Convolution,
@@ -31,8 +32,6 @@ from snnconvert.convert.linear import (
     TransposedConvolution,
     chain_output_shape,
 )
-
-Step: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 _CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
     1: torch.conv1d,
@@ -92,7 +91,7 @@ class DenseKernel:
         self.dtype = np.dtype(dtype)
         self._source_shape = source_shape
         self._target_shape = chain_output_shape(chain, source_shape)
-        self._steps = [_step(operator, self.dtype) for operator in chain]
+        self._steps = list(_steps(chain, self.dtype))
 
     @torch.inference_mode()
     def currents(self, sent: FloatArray) -> FloatArray:
@@ -105,6 +104,15 @@ class DenseKernel:
         x = x.permute(0, *(axis + 1 for axis in stored_axes(len(self._target_shape))))
         summed: FloatArray = x.contiguous().numpy()
         return summed.reshape(*sent.shape[:2], *stored_shape(self._target_shape))
+
+
+def _steps(chain: Chain, dtype: np.dtype[Any]) -> Iterator[Step]:
+    position = 0
+    while position < len(chain):
+        three = chain[position : position + 3]
+        fused = weighted_sums(*three, dtype) if len(three) == 3 else None
+        yield fused or _step(chain[position], dtype)
+        position += 3 if fused else 1
 
 
 def _step(operator: LinearOperator, dtype: np.dtype[Any]) -> Step:
@@ -179,15 +187,8 @@ def _dense(operator: Dense, dtype: np.dtype[Any]) -> Step:
 
 
 def _scale(operator: Scale, dtype: np.dtype[Any]) -> Step:
-    factor = _full_factor(operator, dtype)
+    factor = full_factor(operator.factor, operator.input_shape, dtype)
     return lambda x: x * factor
-
-
-def _full_factor(operator: Scale, dtype: np.dtype[Any]) -> torch.Tensor:
-    """Return one factor a value, laid out as values are stored: torch then runs along both."""
-    shape = operator.input_shape
-    stored = to_stored(np.broadcast_to(operator.factor, shape), shape)
-    return torch.from_numpy(stored.astype(dtype)).permute(shape_axes(len(shape)))
 
 
 def _reduce_sum(operator: ReduceSum, _: np.dtype[Any]) -> Step:
@@ -251,14 +252,7 @@ def _select_axis(index: IntArray, axis: int, size: int) -> Step:
             return tnn.pad(x, [0, 0] * (x.ndim - 1 - axis) + [before, after])
 
         return sliced
-    source = torch.from_numpy(np.where(index < 0, 0, index).astype(np.int64))
-    missing = torch.from_numpy(np.flatnonzero(index < 0))
-
-    def gathered(x: torch.Tensor) -> torch.Tensor:
-        x = x.index_select(axis, source)
-        return x.index_fill_(axis, missing, 0.0) if missing.numel() else x
-
-    return gathered
+    return gather_step(index, axis)
 
 
 _STEPS: dict[type[LinearOperator], Callable[[Any, np.dtype[Any]], Step | None]] = {

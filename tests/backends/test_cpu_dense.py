@@ -1,6 +1,7 @@
 """torch's operators against the operators' own NumPy form."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from snnconvert.convert.linear import (
     Convolution,
     FloatArray,
     LinearOperator,
+    Scale,
     Select,
     Shape,
     SumPool,
+    Window,
     apply_chain,
 )
 
@@ -49,6 +52,25 @@ def test_any_operator_equals_its_matrix(data: st.DataObject, seed: int) -> None:
     x = numbers.samples((2, *shape), 1.0)
     expected = (operator.to_sparse() @ x.reshape(2, -1).T).T.reshape(2, *operator.output_shape)
     np.testing.assert_array_equal(currents((operator,), shape, x), expected)
+
+
+@given(st.data(), st.integers(1, 3), st.booleans())
+def test_weighted_taps_side_by_side(data: st.DataObject, rank: int, crops: bool) -> None:
+    """Interpolation is one step; without windows that fit end to end it is three."""
+    numbers = Numbers("dyadic", data.draw(st.integers(0, 2**32 - 1)))
+    shape = (2, *(data.draw(st.integers(1, 4)) for _ in range(rank)))
+    counts = tuple(data.draw(st.integers(1, 3)) for _ in range(rank))
+    extents = [data.draw(st.integers(1, 4)) * count for count in counts]
+    indices = [numbers.rng.integers(-1, s, e) for s, e in zip(shape[1:], extents, strict=True)]
+    select = Select(shape, (None, *indices))
+    scale = Scale(select.output_shape, numbers.weights(select.output_shape, 1))
+    pads = ((0, -1 if crops and extents[0] > counts[0] else 0), *((0, 0),) * (rank - 1))
+    pool = SumPool(select.output_shape, Window(counts, counts, pads, (1,) * rank))
+    chain = (select, scale, pool)
+    x = numbers.samples((3, *shape), 1.0)
+    np.testing.assert_array_equal(currents(chain, shape, x), apply_chain(chain, x))
+    silent = (select, replace(scale, factor=np.zeros(())), pool)
+    assert not currents(silent, shape, x).any()
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
