@@ -60,6 +60,10 @@ class _Sum:
     constant: FloatArray
 
 
+FARTHEST_WEIGHTS = 64
+"""Nodes between a population and the weights in front of it: thousands in a row took minutes."""
+
+
 def build_network(
     graph: Graph,
     scales: Mapping[str, FloatArray],
@@ -276,11 +280,13 @@ def channel_axis(graph: Graph, name: str) -> int:
     """Return the axis along which a Relu's channels lie (batch not counted).
 
     The output axis of the weights that made the value, followed through transpositions; 0 where
-    there are none.
+    there are none near.
     """
     node = graph[name]
     moved: list[LinearOperator] = []
-    while node.inputs:
+    for _ in range(FARTHEST_WEIGHTS):
+        if not node.inputs:
+            break
         node = graph[node.inputs[0]]
         if not isinstance(node.op, Affine):
             continue

@@ -25,10 +25,9 @@ def merged_nodes(graph: Graph) -> dict[str, str]:
             groups[node.name] = groups[reader.name] if joined and reader else []
             groups[node.name].append(node)
     found: dict[str, str] = {}
-    for name, group in groups.items():
+    for group in {id(group): group for group in groups.values()}.values():
         keeper = max(group, key=_weight)  # of equal ones the last in the file
-        if keeper.name != name:
-            found[name] = keeper.name
+        found |= {node.name: keeper.name for node in group if node is not keeper}
     return found
 
 
