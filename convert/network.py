@@ -1,6 +1,7 @@
 """The spiking network: the only thing that a backend sees.
 
-The law of one timestep, in the order of ``Network.nodes``::
+The law of one timestep for the plain neuron (the other ones: ``convert/neurons``), in the order of
+``Network.nodes``::
 
     current  = sum over connections of W (amplitude_source * spikes_source[t - delay])
                + (bias if bias_start <= t < bias_stop)
@@ -88,7 +89,7 @@ class Population:
     bias_start, bias_stop : int, int or None
         Bias window.
     neuron : str
-        Name of the neuron model (``convert/neurons``).
+        Name of the neuron model (``convert/neurons``), with its parameter: "graded:4".
     tensor : str or None
         Name of the Graph node whose value the rate stands for.
     channel_axis : int
@@ -198,6 +199,9 @@ class Network:
         The window that the firing windows were made for; None: any.
     weight_bits : int or None
         Weights are rounded to signed integers of that many bits before a run (None: not).
+    fine : bool
+        Weights keep as many bits as sums in float64 allow, not only as many as sums in float32
+        do: for quantised networks, whose integers are to come out exactly.
     """
 
     name: str
@@ -205,6 +209,7 @@ class Network:
     connections: tuple[Connection, ...]
     timesteps: int | None = None
     weight_bits: int | None = None
+    fine: bool = False
 
     def __post_init__(self) -> None:
         position = {node.name: i for i, node in enumerate(self.nodes)}

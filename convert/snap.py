@@ -6,7 +6,7 @@ same result, so engines agree spike for spike and ties fall alike. The grid of e
 from a bound on what can arrive in one step:
 
 - spike-fed sums of one step fit float32 (24 bits), unless that would leave weights fewer than
-  ``MINIMUM_BITS`` bits, in which case they fit float64;
+  ``MINIMUM_BITS`` bits or the network is to be fine, in which case they fit float64;
 - voltages, currents of analog inputs and biases fit float64 over ``MAXIMUM_STEPS`` steps.
 """
 
@@ -170,7 +170,7 @@ class _Arriving:
         else:
             spiking = [i for i, analog in enumerate(self.analog) if not analog]
             whole = network.weight_bits is None or self.spike_grid <= 1  # integers stay integers
-            self.fits_single = whole and self._fit(spiking, self.spike_grid)
+            self.fits_single = whole and not network.fine and self._fit(spiking, self.spike_grid)
             self.fits_double = self._fit(range(len(incoming)), self.grid)
 
     def _fit(self, connections: Iterable[int], grid: float) -> bool:
