@@ -36,6 +36,7 @@ class Case:
     data: str
     timesteps: int
     target: str = "cpu"
+    neuron: str = "if"
     preprocessing: dict[str, Any] = field(default_factory=dict)
     calibration_rows: int = 500
     goal: float | None = None
@@ -45,6 +46,29 @@ class Case:
 CASES = [
     Case("resnet20-T32", "resnet20_cifar10", "cifar10", 32, preprocessing=CIFAR, goal=88.7),
     Case("resnet20-T64", "resnet20_cifar10", "cifar10", 64, preprocessing=CIFAR, goal=91.0),
+    *(
+        Case(
+            f"signed-T{t}",
+            "resnet20_cifar10",
+            "cifar10",
+            t,
+            neuron="signed",
+            preprocessing=CIFAR,
+            goal=goal,
+        )
+        for t, goal in [(4, 80.0), (8, 90.0), (16, 92.0)]
+    ),
+    *(
+        Case(
+            f"graded:{k}-T{t}",
+            "resnet20_cifar10",
+            "cifar10",
+            t,
+            neuron=f"graded:{k}",
+            preprocessing=CIFAR,
+        )
+        for k, t in [(4, 4), (15, 2)]
+    ),
     Case("resnet8-T64", "resnet8_cifar10_mlperf_tiny", "cifar10", 64, within=2.0),
     Case("maxpool-T64", "mnist_maxpool_opset8", "mnist", 64, goal=98.0),
     Case("avgpool-T32", "mnist_avgpool_biasfree", "mnist", 32, preprocessing=UNIT, goal=97.3),
@@ -75,6 +99,7 @@ def measure(case: Case, folder: Path, limit: int | None) -> bool:
         calibration[: case.calibration_rows],
         target=case.target,
         timesteps=case.timesteps,
+        neuron=case.neuron,
         **case.preprocessing,
     )
     result = snn.evaluate(x, y, num_samples=limit)
