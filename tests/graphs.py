@@ -25,6 +25,7 @@ from snnconvert.convert.graph import (
     unused_name,
 )
 from snnconvert.convert.linear import (
+    Chain,
     Convolution,
     Dense,
     FloatArray,
@@ -35,6 +36,7 @@ from snnconvert.convert.linear import (
     Shape,
     SumPool,
     Transpose,
+    TransposedConvolution,
     Window,
     chain_output_shape,
 )
@@ -254,7 +256,7 @@ def _nodes(draw: st.DrawFn, sketch: Sketch, values: list[str]) -> str:
     shape = sketch.shapes[source]
     kinds = ["relu", "relu", "relu6", "clip", "norm", "dense", "route", "identity", "add", "concat"]
     if len(shape) > 1:
-        kinds += ["conv", "conv", "conv", "pool", "pool", "average"]
+        kinds += ["conv", "conv", "conv", "pool", "pool", "average", "spread", "resize"]
     kind = draw(st.sampled_from(kinds))
     if kind == "relu":
         return sketch.relu(source)
@@ -276,6 +278,10 @@ def _nodes(draw: st.DrawFn, sketch: Sketch, values: list[str]) -> str:
         stride, pad = draw(st.integers(1, 2)), draw(st.integers(0, 1))
         channels = draw(st.integers(1, 3))
         return sketch.conv(source, channels, size, pad=pad, stride=stride, bias=draw(st.booleans()))
+    if kind == "spread":
+        return sketch.affine(source, *draw(_spreads(sketch.rng, shape)))
+    if kind == "resize":
+        return sketch.affine(source, *draw(_interpolations(sketch.rng, shape)))
     if kind == "pool":
         return sketch.pool(source, draw(pool_windows(shape[1:])))
     if kind == "average":
@@ -290,6 +296,31 @@ def _nodes(draw: st.DrawFn, sketch: Sketch, values: list[str]) -> str:
     fitting = [name for name in values if _joins(sketch.shapes[name], shape, axis)]
     others = draw(st.lists(st.sampled_from(fitting), min_size=1, max_size=2))
     return sketch.concat(source, *others, axis=axis)
+
+
+@st.composite
+def _spreads(draw: st.DrawFn, rng: np.random.Generator, shape: Shape) -> Chain:
+    """A transposed convolution, or the running sum along an axis."""
+    if draw(st.booleans()):
+        axis = draw(st.integers(0, len(shape) - 1))
+        return (Dense(shape, np.tri(shape[axis]) / shape[axis], axis),)
+    rank, size, stride = len(shape) - 1, draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    weight = rng.standard_normal((shape[0], draw(st.integers(1, 2)), *[size] * rank))
+    pads = ((0, -draw(st.integers(0, 1))),) * rank
+    scaled = weight / math.sqrt(shape[0] * size)
+    return (TransposedConvolution(shape, scaled, (stride,) * rank, pads, (1,) * rank),)
+
+
+@st.composite
+def _interpolations(draw: st.DrawFn, rng: np.random.Generator, shape: Shape) -> Chain:
+    """Two weighted values of the last axis for each new one, side by side and then summed."""
+    count = draw(st.integers(1, 2 * shape[-1]))
+    taps = rng.integers(-1, shape[-1], 2 * count)
+    select = Select(shape, (*[None] * (len(shape) - 1), taps))
+    scale = Scale(select.output_shape, rng.uniform(0, 1, 2 * count))
+    size = (*[1] * (len(shape) - 2), 2)
+    window = Window(size, size, ((0, 0),) * len(size), (1,) * len(size))
+    return select, scale, SumPool(select.output_shape, window)
 
 
 def _joins(one: Shape, other: Shape, axis: int) -> bool:

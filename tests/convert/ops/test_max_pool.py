@@ -38,6 +38,13 @@ def test_storage_order_only_concerns_indices(order: int, rng: np.random.Generato
     onnx_models.assert_agrees(model, rng)
 
 
+def test_a_window_in_the_padding_alone() -> None:
+    model = one_node("MaxPool", (1, 2), kernel_shape=[2], dilations=[3], pads=[1, 1])
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "MaxPool with a window that lies in the padding alone" in text
+    assert "why:   its maximum is minus infinity, which no rate is" in text
+
+
 def test_indices() -> None:
     text = onnx_models.only_problem(
         one_node("MaxPool", (2, 4, 4), outputs=2, kernel_shape=[2, 2]), "unsupported-attribute"
