@@ -29,9 +29,10 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
     ("LSTM", "GRU", "RNN", "LinearAttention"): (_RECURRENCE, _FEED_FORWARD_HINT),
     ("If", "Loop", "Scan", "SequenceMap"): (_CONTROL, _SIMPLIFY_HINT),
     (
-        *("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "LpPool"),
-        *("GlobalLpPool", "LpNormalization"),
+        *("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd"),
+        "LpNormalization",
     ): (_CURVED, _RELU_HINT),
+    ("LpPool", "GlobalLpPool"): (_CURVED, "train the model with AveragePool or MaxPool there"),
     ("ReduceL1",): (_LATER, _RELU_HINT),
     (
         *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx_models
 import pytest
 from onnx import TensorProto, helper
 
@@ -29,6 +30,40 @@ def test_element_types(kind: int, raw: bool) -> None:
     tensor.dims[1] = 9
     with pytest.raises(ModelFileError, match=r"initialiser 't' has \d+ (bytes|entries), its shape"):
         check_tensor(tensor)
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT16", "BFLOAT16"])
+def test_weights_of_other_precisions(kind: str, rng: np.random.Generator) -> None:
+    """Stored in few bits and cast, as exporters of large weights do."""
+    dtype = helper.tensor_dtype_to_np_dtype(TensorProto.DataType.Value(kind))
+    nodes = [
+        onnx_models.make_node("Cast", ["w"], ["single"], to=TensorProto.FLOAT),
+        onnx_models.make_node("Conv", ["x", "single"], ["y"]),
+    ]
+    weight = onnx_models.float32(rng, 3, 2, 3, 3).astype(dtype)
+    model = onnx_models.make_model(nodes, {"x": ["N", 2, 5, 5]}, constants={"w": weight})
+    onnx_models.assert_agrees(model, rng)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("DOUBLE", 1e-12), ("FLOAT16", 5e-3)])
+def test_a_network_of_another_precision(
+    kind: str, tolerance: float, rng: np.random.Generator
+) -> None:
+    code = TensorProto.DataType.Value(kind)
+    dtype = helper.tensor_dtype_to_np_dtype(code)
+    constants = {
+        name: onnx_models.float32(rng, *shape).astype(dtype)
+        for name, shape in {"w": (4, 3), "m": (3, 5), "s": (5,)}.items()
+    }
+    nodes = [
+        onnx_models.make_node("Gemm", ["x", "w"], ["a"]),
+        onnx_models.make_node("MatMul", ["a", "m"], ["b"]),
+        onnx_models.make_node("Mul", ["s", "b"], ["d"]),
+        onnx_models.make_node("Sub", ["s", "d"], ["e"]),
+        onnx_models.make_node("Relu", ["e"], ["y"]),
+    ]
+    model = onnx_models.make_model(nodes, {"x": ["N", 4]}, constants=constants, dtypes={"x": code})
+    onnx_models.assert_agrees(model, rng, tolerance=tolerance)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.COMPLEX64, TensorProto.COMPLEX128])
