@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +184,22 @@ def _share(_: click.Context, __: click.Parameter, share: float | None) -> float 
     return share
 
 
+def _metrics(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict[str, str] | None:
+    """Parse metrics, the output's name in front; without one it is the headline's."""
+    from snnconvert.reports.metrics import find_metric
+
+    metrics = {}
+    for text in texts:
+        output, equals, name = text.rpartition("=")
+        if equals and not output:
+            raise click.BadParameter(f"{text!r} names no output in front of =")
+        if output in metrics:
+            raise click.BadParameter(f"two metrics for {f'output {output!r}' if output else 'it'}")
+        find_metric(name)
+        metrics[output] = name
+    return metrics or None
+
+
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     """Split names at commas without a backslash in front."""
     if text is None:
@@ -256,6 +272,15 @@ _RUN_OPTIONS = _options(
         help="Loihi: analog values drive neurons on the chip, or the host computes the first "
         "layer's current.",
     ),
+    click.option(
+        "--metric",
+        metavar="[OUTPUT=]NAME",
+        multiple=True,
+        callback=_metrics,
+        help="auto, accuracy, topK, miou, pixel_accuracy, binary_accuracy, mae, mse, r2, or "
+        "package.module:function. Default: auto, by the labels.",
+    ),
+    click.option("--score-output", metavar="NAME", help="The output that the report is about."),
     click.option("--output", metavar="DIR", help="Folder for the report."),
     click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
     click.option(
@@ -264,6 +289,12 @@ _RUN_OPTIONS = _options(
         metavar="A",
         callback=_share,
         help="Exit 4 below this accuracy, in [0, 1].",
+    ),
+    click.option(
+        "--min-metric",
+        type=float,
+        metavar="V",
+        help="Exit 4 where the metric is worse than V: below, or above if lower is better.",
     ),
 )
 
@@ -350,6 +381,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 outputs=options["outputs"],
                 seed=options["seed"],
                 strict=options["strict"],
+                metric=options["metric"],
+                score_output=options["score_output"],
             )
             evaluation = _evaluate(snn, rows.x, rows.y, options, progress, target)
         snn.save(temporary / "network.snn")
@@ -363,6 +396,8 @@ def _evaluate(
     return snn.evaluate(
         x,
         y,
+        metric=options["metric"],
+        score_output=options["score_output"],
         timesteps=options["timesteps"],
         target=target,
         num_samples=options["num_samples"],
@@ -394,12 +429,27 @@ def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]
             click.echo(f"report: {folder / 'report.html'}")
     for warning in evaluation.warnings:
         click.echo(f"warning: {warning}", err=True)
-    goal = options["min_accuracy"]
-    if goal is not None and (evaluation.accuracy is None or evaluation.accuracy < goal):
-        reached = "unknown" if evaluation.accuracy is None else f"{evaluation.accuracy:.4f}"
-        click.echo(f"accuracy goal missed: {reached}, wanted {goal}", err=True)
-        return ACCURACY_MISSED
-    return 0
+    missed = list(_missed_goals(evaluation, options))
+    for goal in missed:
+        click.echo(goal, err=True)
+    return ACCURACY_MISSED if missed else 0
+
+
+def _missed_goals(evaluation: Evaluation, options: dict[str, Any]) -> Iterator[str]:
+    """Say which goals were missed; what is unknown has missed them."""
+    goal, accuracy = options["min_accuracy"], evaluation.accuracy
+    if goal is not None and (accuracy is None or accuracy < goal):
+        reached = "unknown" if accuracy is None else f"{accuracy:.4f}"
+        yield f"accuracy goal missed: {reached}, wanted {goal}"
+    goal, value, metric = options["min_metric"], evaluation.value, evaluation.metric
+    if goal is None:
+        return
+    if metric.against == "ann":
+        yield f"metric goal missed: unknown without labels, wanted {goal}"
+    elif value is None or metric.worse_by(value, goal) > 0:
+        reached = "unknown" if value is None else f"{value:.6g}"
+        bound = "at least" if metric.direction == "higher" else "at most"
+        yield f"metric goal missed: {metric.name} {reached}, wanted {bound} {goal:g}"
 
 
 def _print_table(rows: Sequence[tuple[str, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,12 +11,19 @@ import numpy.typing as npt
 
 from snnconvert.calibration.layout import Layout, find_layout
 from snnconvert.calibration.preprocessing import Preprocessing
-from snnconvert.calibration.readers import ArrayReader, Reader, check_label_count, open_reader
+from snnconvert.calibration.readers import (
+    ArrayReader,
+    RawBatch,
+    Reader,
+    check_label_count,
+    open_reader,
+)
 from snnconvert.convert.errors import DataError, UsageError
 from snnconvert.convert.linear import Shape
 
 Rows: TypeAlias = dict[str, npt.NDArray[np.float32]]
-Labels: TypeAlias = npt.NDArray[np.int64]
+Labels: TypeAlias = dict[str, npt.NDArray[Any]]
+"""By output name; ``UNNAMED`` where they name none."""
 
 
 class SampleSource:
@@ -41,13 +48,12 @@ class SampleSource:
         batch_size: int,
         limit: int | None,
         what: str,
-        classes: int | None,
     ) -> None:
         self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
         self.preprocessing = preprocessing
         self.what = what
         self._reader, self._batch_size = reader, batch_size
-        self._limit, self._classes = limit, classes
+        self._limit = limit
         self._axes = {n: preprocessing.channel_axis(s, n) for n, s in self.inputs.items()}
         self._notes: dict[str, None] = dict.fromkeys(reader.notes)
         self._layouts: dict[tuple[str, Shape], Layout] = {}
@@ -58,16 +64,18 @@ class SampleSource:
         for rows, _ in self._pass():
             yield rows
 
-    def batches(self) -> Iterator[tuple[Rows, Labels | None]]:
-        """Yield the rows with their labels (None where there are none).
+    def batches(self) -> Iterator[tuple[Rows, Labels]]:
+        """Yield the rows with their labels as they came.
 
         Raises
         ------
         DataError
-            If labels are not one whole number a row, or out of range.
+            If there are not as many labels as rows.
         """
         for rows, labels in self._pass():
-            yield rows, self._check_labels(labels, len(next(iter(rows.values()))))
+            for array in labels.values():
+                check_label_count(array, len(next(iter(rows.values()))), self.what)
+            yield rows, labels
 
     @property
     def rows(self) -> int | None:
@@ -90,19 +98,20 @@ class SampleSource:
         return self._completed()[1]
 
     @property
-    def labels(self) -> Labels | None:
-        """(N,) labels, None where there are none; of a stream that shuffles: of one pass.
+    def labels(self) -> Labels:
+        """Labels by output name, {} where there are none; of a stream that shuffles: of one pass.
 
         Raises
         ------
         DataError
-            If they are not one whole number a row, or out of range.
+            If there are not as many as rows, or they do not go together.
         """
-        parts = [
-            self._check_labels(labels, len(next(iter(raw.values())))) for raw, labels in self._raw()
-        ]
-        found = [part for part in parts if part is not None]
-        return np.concatenate(found) if found else None
+        parts = []
+        for raw, labels in self._raw():
+            for array in labels.values():
+                check_label_count(array, len(next(iter(raw.values()))), self.what)
+            parts.append(labels)
+        return joined_labels(parts, self.what)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -126,7 +135,7 @@ class SampleSource:
         assert self._seen is not None
         return self._seen
 
-    def _pass(self) -> Iterator[tuple[Rows, npt.NDArray[Any] | None]]:
+    def _pass(self) -> Iterator[tuple[Rows, Labels]]:
         digest, count = 0, 0
         for raw, labels in self._raw():
             rows = {name: self._prepare(name, raw[name], count) for name in self.inputs}
@@ -137,7 +146,7 @@ class SampleSource:
             raise DataError(f"{self.what} data is empty: 0 rows")
         self._seen = (count, f"{digest:064x}")
 
-    def _raw(self) -> Iterator[tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None]]:
+    def _raw(self) -> Iterator[RawBatch]:
         left = self._limit
         for samples, labels in self._reader.batches(self._batch_size):
             if left is None:
@@ -146,7 +155,7 @@ class SampleSource:
             part = slice(0, left)
             yield (
                 {name: array[part] for name, array in samples.items()},
-                None if labels is None else labels[part],
+                {name: array[part] for name, array in labels.items()},
             )
             left -= min(left, len(next(iter(samples.values()))))
             if not left:
@@ -158,6 +167,11 @@ class SampleSource:
                 f"{self.what} rows for input {name!r} have dtype {raw.dtype}, which is no number",
                 hint="give integers or floats",
             )
+        moved = self._preprocessed(name, raw)
+        self._require_finite(name, moved, before)
+        return np.ascontiguousarray(moved)
+
+    def _preprocessed(self, name: str, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         given = tuple(raw.shape[1:])
         layout = self._layouts.get((name, given))
         if layout is None:
@@ -165,32 +179,25 @@ class SampleSource:
             self._layouts[name, given] = layout
             if layout.note:
                 self._notes[layout.note] = None
-        with np.errstate(over="ignore"):  # beyond float32: infinite, refused below
-            moved = self.preprocessing.apply(layout.move(raw), self._axes[name])
-        self._require_finite(name, moved, before)
-        return np.ascontiguousarray(moved)
+        with np.errstate(over="ignore"):  # beyond float32: infinite, refused by the caller
+            return self.preprocessing.apply(layout.move(raw), self._axes[name])
 
     def _require_finite(self, name: str, rows: npt.NDArray[np.float32], before: int) -> None:
-        bad = np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
-        if len(bad):
-            raise DataError(
-                f"{self.what} rows for input {name!r} hold NaN or infinite values "
-                f"({len(bad)} of {len(rows)} rows of a batch; the first is row {before + bad[0]})"
-            )
+        bad = _not_finite(rows)
+        if not bad.any():
+            return
+        found = total = 0
+        for raw, _ in self._raw():
+            everywhere = _not_finite(self._preprocessed(name, raw[name]))
+            found, total = found + int(everywhere.sum()), total + len(everywhere)
+        raise DataError(
+            f"{self.what} rows for input {name!r} hold NaN or infinite values "
+            f"({found:,} of {total:,} rows; the first is row {before + int(bad.argmax())})"
+        )
 
-    def _check_labels(self, labels: npt.NDArray[Any] | None, rows: int) -> Labels | None:
-        if labels is None:
-            return None
-        check_label_count(labels, rows, self.what)
-        labels = class_numbers(labels, self.what)
-        beyond = labels < 0 if self._classes is None else (labels < 0) | (labels >= self._classes)
-        if beyond.any():
-            last = None if self._classes is None else self._classes - 1
-            allowed = "0 or more" if last is None else f"in 0 to {last}"
-            raise DataError(
-                f"{self.what} labels are out of range: {labels[beyond][0]} is not {allowed}"
-            )
-        return labels
+
+def _not_finite(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
 
 
 def open_samples(
@@ -201,7 +208,7 @@ def open_samples(
     batch_size: int = 32,
     limit: int | None = None,
     what: str = "calibration",
-    classes: int | None = None,
+    outputs: Sequence[str] = (),
 ) -> SampleSource:
     """Open rows in any form.
 
@@ -209,10 +216,10 @@ def open_samples(
     ----------
     data : array, mapping, path, iterable of batches or CalibrationDataReader
         Rows along axis 0. A mapping or .npz file has the network's input names as keys; with one
-        input also ``x``, or whatever is the only array. Labels: ``y``. A .npy file, a folder of
-        images (subfolders are classes), a dataset folder of SNN Toolbox. An iterable yields
-        arrays or tensors, (samples, labels) tuples or dictionaries. What can be read only once is
-        kept in memory.
+        input also ``x``, or whatever is the only array. Labels: ``y``, or the output's name. A
+        .npy file, a folder of images (subfolders are classes), a dataset folder of SNN Toolbox. An
+        iterable yields arrays or tensors, (samples, labels) tuples or dictionaries. What can be
+        read only once is kept in memory.
     graph_inputs : dict of shapes
         The network's inputs, without batch.
     preprocessing : Preprocessing, optional
@@ -223,8 +230,8 @@ def open_samples(
         Use the first rows only.
     what : str
         What the rows are for, as the messages say it.
-    classes : int, optional
-        Labels must be below it.
+    outputs : sequence of str
+        Names of the network's outputs, for labels that are called so.
 
     Raises
     ------
@@ -237,7 +244,7 @@ def open_samples(
     for name, given in (("batch_size", batch_size), ("limit", limit)):
         if given is not None and given < 1:
             raise UsageError(f"{name} must be at least 1, not {given}")
-    reader = open_reader(data, graph_inputs, what)
+    reader = open_reader(data, graph_inputs, what, outputs)
     source = SampleSource(
         reader,
         graph_inputs,
@@ -245,7 +252,6 @@ def open_samples(
         batch_size=batch_size,
         limit=limit,
         what=what,
-        classes=classes,
     )
     if isinstance(reader, ArrayReader):
         source.check()
@@ -259,23 +265,45 @@ def load_rows(
     preprocessing: Preprocessing | None = None,
     limit: int | None = None,
     what: str = "evaluation",
-    classes: int | None = None,
-) -> tuple[Rows, Labels | None]:
-    """Return all rows by input name, preprocessed, and their labels (None where there are none).
+    outputs: Sequence[str] = (),
+) -> tuple[Rows, Labels]:
+    """Return all rows by input name, preprocessed, and their labels ({} where there are none).
 
     Parameters and errors as in :func:`open_samples`.
     """
     source = open_samples(
-        data, graph_inputs, preprocessing=preprocessing, limit=limit, what=what, classes=classes
+        data, graph_inputs, preprocessing=preprocessing, limit=limit, what=what, outputs=outputs
     )
-    parts: list[Rows] = []
-    labels: list[Labels] = []
-    for rows, found in source.batches():
-        parts.append(rows)
-        if found is not None:
-            labels.append(found)
+    parts, labels = zip(*source.batches(), strict=True)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in source.inputs}
-    return joined, np.concatenate(labels) if labels else None
+    return joined, joined_labels(labels, what)
+
+
+def joined_labels(parts: Sequence[Labels], what: str) -> Labels:
+    """Return the labels of all batches by output name.
+
+    Raises
+    ------
+    DataError
+        If some batches have none, or have them in another shape.
+    """
+    names = dict.fromkeys(name for part in parts for name in part)
+    joined = {}
+    for name in names:
+        called = f" of output {name!r}" if name else ""
+        having = [part[name] for part in parts if name in part]
+        if len(having) != len(parts):
+            raise DataError(
+                f"{what} labels{called} came with {len(having)} of {len(parts)} batches"
+            )
+        try:
+            joined[name] = np.concatenate(having)
+        except ValueError as error:
+            raise DataError(
+                f"{what} labels{called} have different shapes in different batches",
+                why=str(error),
+            ) from error
+    return joined
 
 
 def row_digests(rows: Rows) -> list[int]:
@@ -306,30 +334,12 @@ def sample_rows(source: SampleSource, count: int) -> Rows:
     return {name: np.concatenate([row[name] for _, row in kept]) for name in source.inputs}
 
 
-def class_numbers(labels: npt.NDArray[Any], what: str) -> Labels:
-    """Return labels as (N,) int64; one-hot rows (N, classes) become their class."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    numeric = labels.dtype.kind in "biuf"
-    if labels.ndim == 2 and numeric and _is_one_hot(labels):
-        return np.asarray(labels.argmax(axis=1), np.int64)
-    if labels.ndim != 1 or not numeric or (labels != np.floor(labels)).any():
-        raise DataError(
-            f"{what} labels must be one whole number a row, "
-            f"not {labels.dtype} of shape {labels.shape}"
-        )
-    return labels.astype(np.int64)
-
-
-def _is_one_hot(labels: npt.NDArray[Any]) -> bool:
-    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
-
-
 __all__ = [
     "Labels",
     "Preprocessing",
     "Rows",
     "SampleSource",
+    "joined_labels",
     "load_rows",
     "open_samples",
     "sample_rows",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.calibration.names import UNNAMED
 from snnconvert.calibration.readers import RawBatch
 from snnconvert.convert.errors import DataError, MissingExtraError
 from snnconvert.convert.linear import Shape
@@ -85,7 +86,8 @@ class ImageFolder:
                         f"{images[0].shape}",
                         hint="resize all images to the network's input",
                     )
-            labels = None if self.labels is None else self.labels[begin : begin + size]
+            here = slice(begin, begin + size)
+            labels = {} if self.labels is None else {UNNAMED: self.labels[here]}
             yield {self.name: np.stack(images)}, labels
 
     def _load(self, file: Path) -> npt.NDArray[Any]:

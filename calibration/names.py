@@ -18,16 +18,29 @@ SAMPLE_NAMES = ("x", "x_test", "x_norm", "x_train")
 LABEL_NAMES = ("y", "y_test", "y_norm", "y_train", "labels", "label")
 
 
+UNNAMED = ""
+"""The name of labels that come without an output's name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Arrays by input name, labels where there are any, and the names that nobody needs."""
+    """Arrays by input name, labels by output name, and the names that nobody needs.
+
+    Labels that name no output (``y``) have the name ``UNNAMED``.
+    """
 
     samples: dict[str, npt.NDArray[Any]]
-    labels: npt.NDArray[Any] | None
+    labels: dict[str, npt.NDArray[Any]]
     unused: tuple[str, ...] = ()
 
 
-def match_names(arrays: Mapping[str, Any], inputs: Sequence[str], what: str, where: str) -> Named:
+def match_names(
+    arrays: Mapping[str, Any],
+    inputs: Sequence[str],
+    what: str,
+    where: str,
+    outputs: Sequence[str] = (),
+) -> Named:
     """Return the arrays by input name.
 
     Parameters
@@ -37,6 +50,8 @@ def match_names(arrays: Mapping[str, Any], inputs: Sequence[str], what: str, whe
         Names of the network's inputs.
     what, where : str
         What the rows are for and where they come from: for the messages.
+    outputs : sequence of str
+        Names of the network's outputs: arrays called so are their labels.
 
     Raises
     ------
@@ -47,24 +62,28 @@ def match_names(arrays: Mapping[str, Any], inputs: Sequence[str], what: str, whe
         raise DataError(f"{what} data holds no arrays", where=where)
     found = {name: name for name in inputs if name in arrays}
     if not found and len(inputs) == 1:
-        found = _single(arrays, inputs[0])
+        found = _single(arrays, inputs[0], outputs)
     missing = [name for name in inputs if name not in found]
     if missing:
         raise _unknown(missing[0], arrays, what, where)
     used = set(found.values())
-    label = next((name for name in LABEL_NAMES if name in arrays and name not in used), None)
+    labels = {name: name for name in outputs if name in arrays and name not in used}
+    taken = used | set(labels)
+    unnamed = next((name for name in LABEL_NAMES if name in arrays and name not in taken), None)
+    if unnamed is not None:
+        labels[UNNAMED] = unnamed
     return Named(
         {name: arrays[key] for name, key in found.items()},
-        None if label is None else arrays[label],
-        tuple(key for key in arrays if key not in used and key != label),
+        {name: arrays[key] for name, key in labels.items()},
+        tuple(key for key in arrays if key not in used and key not in labels.values()),
     )
 
 
-def _single(arrays: Mapping[str, Any], name: str) -> dict[str, str]:
+def _single(arrays: Mapping[str, Any], name: str, outputs: Sequence[str]) -> dict[str, str]:
     for key in SAMPLE_NAMES:
         if key in arrays:
             return {name: key}
-    others = [key for key in arrays if key not in LABEL_NAMES]
+    others = [key for key in arrays if key not in LABEL_NAMES and key not in outputs]
     return {name: others[0]} if len(others) == 1 else {}
 
 

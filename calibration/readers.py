@@ -16,12 +16,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.calibration.names import match_names
+from snnconvert.calibration.names import UNNAMED, match_names
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.linear import Shape
 
-RawBatch: TypeAlias = tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None]
-"""Rows by input name, and their labels."""
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+RawBatch: TypeAlias = tuple[Arrays, Arrays]
+"""Rows by input name, and their labels by output name (``UNNAMED`` where they name none)."""
 
 SIZE_LIMIT = 16 << 30
 """Bytes that an archive may unpack to."""
@@ -57,8 +58,8 @@ class Reader(Protocol):
 class ArrayReader:
     """Rows that are all there: arrays with the rows along axis 0."""
 
-    samples: dict[str, npt.NDArray[Any]]
-    labels: npt.NDArray[Any] | None
+    samples: Arrays
+    labels: Arrays
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,7 +71,7 @@ class ArrayReader:
         """Yield slices."""
         for begin in range(0, self.rows, size):
             part = slice(begin, begin + size)
-            labels = None if self.labels is None else self.labels[part]
+            labels = {name: array[part] for name, array in self.labels.items()}
             yield {name: array[part] for name, array in self.samples.items()}, labels
 
 
@@ -87,12 +88,15 @@ class StreamReader:
     what : str
     keep : bool
         Whether `source` can be read only once and is kept.
+    outputs : sequence of str
+        Names of the network's outputs.
     """
 
     source: Iterable[Any]
     inputs: Mapping[str, Shape]
     what: str
     keep: bool
+    outputs: Sequence[str] = ()
     rows: int | None = None
     notes: tuple[str, ...] = ()
     _kept: list[RawBatch] = field(default_factory=list)
@@ -115,11 +119,13 @@ class StreamReader:
     def _read(self, item: Any) -> RawBatch:
         if isinstance(item, Mapping):
             arrays = {str(key): to_array(entry) for key, entry in item.items()}
-            named = match_names(arrays, list(self.inputs), self.what, "a batch of the iterable")
+            named = match_names(
+                arrays, list(self.inputs), self.what, "a batch of the iterable", self.outputs
+            )
             return self._batched(named.samples, named.labels)
         parts = list(item) if isinstance(item, tuple | list) else [item]
-        expected = len(self.inputs)
-        if len(parts) not in (expected, expected + 1):
+        expected, labelled = len(self.inputs), max(len(self.outputs), 1)
+        if len(parts) not in (expected, expected + 1, expected + labelled):
             noun = "input" if expected == 1 else "inputs"
             raise DataError(
                 f"a batch of {self.what} data holds {len(parts)} entries, "
@@ -127,30 +133,38 @@ class StreamReader:
                 hint="yield arrays, (samples, labels) tuples or dictionaries by input name",
             )
         arrays = dict(zip(self.inputs, map(to_array, parts), strict=False))
-        labels = to_array(parts[-1]) if len(parts) > expected else None
-        return self._batched(arrays, labels)
+        return self._batched(arrays, self._labels(parts[expected:]))
 
-    def _batched(
-        self, samples: dict[str, npt.NDArray[Any]], labels: npt.NDArray[Any] | None
-    ) -> RawBatch:
+    def _labels(self, parts: Sequence[Any]) -> Arrays:
+        """Name the labels of a tuple: one entry, a dictionary, or one for each output."""
+        if len(parts) == 1 and isinstance(parts[0], Mapping):
+            return {str(name): to_array(entry) for name, entry in parts[0].items()}
+        names = [UNNAMED] if len(parts) == 1 else self.outputs[: len(parts)]
+        return dict(zip(names, map(to_array, parts), strict=True))
+
+    def _batched(self, samples: Arrays, labels: Arrays) -> RawBatch:
         """Give a single sample, told by its rank, the batch axis that it lacks."""
         if all(samples[name].ndim == len(shape) for name, shape in self.inputs.items()) and all(
             samples[name].shape == tuple(shape) for name, shape in self.inputs.items()
         ):
             samples = {name: array[None] for name, array in samples.items()}
-            labels = None if labels is None else labels[None]
+            labels = {name: array[None] for name, array in labels.items()}
         lengths = {len(array) if array.ndim else 0 for array in samples.values()}
         if len(lengths) > 1:
             raise DataError(
                 f"the inputs of a batch of {self.what} data have different numbers of rows: "
                 f"{sorted(lengths)}"
             )
-        check_label_count(labels, lengths.pop(), self.what)
+        rows = lengths.pop()
+        for array in labels.values():
+            check_label_count(array, rows, self.what)
         return samples, labels
 
 
-def open_reader(data: Any, inputs: Mapping[str, Shape], what: str) -> Reader:
-    """Return a reader of the data, whatever form it has.
+def open_reader(
+    data: Any, inputs: Mapping[str, Shape], what: str, outputs: Sequence[str] = ()
+) -> Reader:
+    """Return a reader of the data, whatever form it has; `outputs` are the names of labels.
 
     Raises
     ------
@@ -158,16 +172,16 @@ def open_reader(data: Any, inputs: Mapping[str, Shape], what: str) -> Reader:
         If it has none that is known, or a file cannot be read.
     """
     if isinstance(data, str | Path):
-        return _open_path(Path(data), inputs, what)
+        return _open_path(Path(data), inputs, what, outputs)
     if isinstance(data, Mapping):
         arrays = {str(key): to_array(entry) for key, entry in data.items()}
-        return _array_reader(arrays, inputs, what, "the dictionary")
+        return _array_reader(arrays, inputs, what, "the dictionary", outputs)
     if callable(getattr(data, "get_next", None)):
-        return _open_data_reader(data, inputs, what)
+        return _open_data_reader(data, inputs, what, outputs)
     if hasattr(data, "__array__") or _is_nested_numbers(data):
-        return _array_reader({"x": to_array(data)}, inputs, what, "the array")
+        return _array_reader({"x": to_array(data)}, inputs, what, "the array", outputs)
     if isinstance(data, Iterable):
-        return StreamReader(data, inputs, what, keep=isinstance(data, Iterator))
+        return StreamReader(data, inputs, what, isinstance(data, Iterator), outputs)
     raise DataError(
         f"{what} data of type {type(data).__name__} is not understood",
         hint="give an array, a dictionary by input name, a .npz or .npy file, a folder of images, "
@@ -186,9 +200,9 @@ def to_array(entry: Any) -> npt.NDArray[Any]:
         raise DataError("rows of different shapes cannot form one array", why=str(error)) from error
 
 
-def check_label_count(labels: npt.NDArray[Any] | None, rows: int, what: str) -> None:
-    """Raise DataError if there are labels, but not one a row."""
-    if labels is not None and (labels.ndim == 0 or len(labels) != rows):
+def check_label_count(labels: npt.NDArray[Any], rows: int, what: str) -> None:
+    """Raise DataError if there is not one label a row."""
+    if labels.ndim == 0 or len(labels) != rows:
         given = len(labels) if labels.ndim else 1
         raise DataError(f"{what} data has {given} labels for {rows} rows")
 
@@ -205,9 +219,9 @@ def _is_nested_numbers(data: Any) -> bool:
 
 
 def _array_reader(
-    arrays: dict[str, npt.NDArray[Any]], inputs: Mapping[str, Shape], what: str, where: str
+    arrays: Arrays, inputs: Mapping[str, Shape], what: str, where: str, outputs: Sequence[str]
 ) -> ArrayReader:
-    named = match_names(arrays, list(inputs), what, where)
+    named = match_names(arrays, list(inputs), what, where, outputs)
     for name, array in named.samples.items():
         if not array.ndim:
             raise DataError(f"{what} data for input {name!r} is a single number", where=where)
@@ -222,20 +236,24 @@ def _array_reader(
     return ArrayReader(named.samples, named.labels, notes)
 
 
-def _open_data_reader(data: Any, inputs: Mapping[str, Shape], what: str) -> StreamReader:
+def _open_data_reader(
+    data: Any, inputs: Mapping[str, Shape], what: str, outputs: Sequence[str]
+) -> StreamReader:
     """Read onnxruntime's CalibrationDataReader, which returns None at its end."""
 
     def batches() -> Iterator[Any]:
         while (batch := data.get_next()) is not None:
             yield batch
 
-    return StreamReader(batches(), inputs, what, keep=True)
+    return StreamReader(batches(), inputs, what, True, outputs)
 
 
-def _open_path(path: Path, inputs: Mapping[str, Shape], what: str) -> Reader:
+def _open_path(
+    path: Path, inputs: Mapping[str, Shape], what: str, outputs: Sequence[str]
+) -> Reader:
     if path.is_dir():
         if next(path.glob("x_*.npz"), None) is not None:
-            return _open_toolbox_folder(path, inputs, what)
+            return _open_toolbox_folder(path, inputs, what, outputs)
         from snnconvert.calibration.images import ImageFolder
 
         return ImageFolder.open(path, inputs, what)
@@ -246,10 +264,12 @@ def _open_path(path: Path, inputs: Mapping[str, Shape], what: str) -> Reader:
             f"{what} data: {path.name} is neither a .npz nor a .npy file, nor a folder",
             hint="save arrays with numpy.savez(file, x=x, y=y)",
         )
-    return _array_reader(load_arrays(path, what), inputs, what, str(path))
+    return _array_reader(load_arrays(path, what), inputs, what, str(path), outputs)
 
 
-def _open_toolbox_folder(path: Path, inputs: Mapping[str, Shape], what: str) -> ArrayReader:
+def _open_toolbox_folder(
+    path: Path, inputs: Mapping[str, Shape], what: str, outputs: Sequence[str]
+) -> ArrayReader:
     """Read a dataset folder of SNN Toolbox: x_norm.npz, or x_test.npz with y_test.npz."""
     order = ("x_norm", "x_test") if what == "calibration" else ("x_test", "x_norm")
     name = next((n for n in order if (path / f"{n}.npz").exists()), None)
@@ -259,7 +279,7 @@ def _open_toolbox_folder(path: Path, inputs: Mapping[str, Shape], what: str) -> 
     labels = path / f"y_{name[2:]}.npz"
     if labels.exists():
         arrays["y"] = _only(labels, what)
-    return _array_reader(arrays, inputs, what, str(path / f"{name}.npz"))
+    return _array_reader(arrays, inputs, what, str(path / f"{name}.npz"), outputs)
 
 
 def _only(path: Path, what: str) -> npt.NDArray[Any]:

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import check_options, get_backend, prepare
-from snnconvert.calibration.data import class_numbers, load_rows
+from snnconvert.calibration.data import load_rows
+from snnconvert.calibration.names import UNNAMED
 from snnconvert.calibration.quantised import count_ties, quantised_forward
+from snnconvert.calibration.readers import to_array
 from snnconvert.calibration.recognition import recognise
-from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
+from snnconvert.convert.errors import UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph, Relu
+from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.neurons import spike_values
@@ -40,6 +43,8 @@ def evaluate_model(
     x: Any,
     y: Any = None,
     *,
+    metric: MetricChoice = None,
+    score_output: str | None = None,
     timesteps: int | None = None,
     target: str | None = None,
     num_samples: int | None = None,
@@ -53,9 +58,15 @@ def evaluate_model(
     ----------
     snn : SpikingModel
     x : array, dict, path, iterable of batches or data reader
-        Raw rows; labels may come with them (key ``y``, or pairs).
-    y : (N,) int array, optional
-        Labels, where they do not come with the rows.
+        Raw rows; labels may come with them (key ``y`` or the output's name, or pairs).
+    y : array or dict of arrays by output name, optional
+        Labels, where they do not come with the rows: class numbers (N,), one-hot rows, label maps,
+        or values of the output's shape.
+    metric : str, callable, or dict of these by output name, optional
+        See :func:`snnconvert.reports.metrics.find_metric`; default: chosen by the labels. A single
+        one is that of the output which the report is about.
+    score_output : str, optional
+        The output that the report is about; default: the first with labels, else the first.
     timesteps : int, optional
         Window length; default: the design T.
     target : str, optional
@@ -89,23 +100,26 @@ def evaluate_model(
     check_options(backend.name, backend.capabilities, options)
     if "timesteps" in backend.capabilities.options:
         options["timesteps"] = steps
+    check_metrics(snn.graph.output_names, metric, score_output)
     samples, labels = _rows(snn, x, y, num_samples)
     size = BATCH_SIZE if batch_size is None else batch_size
     seconds: dict[str, float] = {}
     emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
-    ann_outputs = _timed(seconds, "ann", lambda: snn.ann_logits(samples))
+    judges = _timed(
+        seconds,
+        "ann",
+        lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
+    )
     measurement = _timed(
         seconds,
         "evaluation",
         lambda: evaluate(
             emitted,
             samples,
-            labels,
-            ann_outputs,
+            judges,
             timesteps=steps,
             batch_size=size,
             ann_macs=_ann_macs(snn.graph),
-            rounded=snn.rounded,
             lowered_values=snn.activations,
             progress=None if progress is None else _stage(progress, "evaluation"),
         ),
@@ -115,7 +129,7 @@ def evaluate_model(
     rungs = _timed(
         seconds,
         "ladder",
-        lambda: _ladder(snn, backend.name, samples, labels, ann_outputs, measurement, size),
+        lambda: _ladder(snn, backend.name, samples, judges[0].layout.readout, measurement, size),
     )
     context = ReportContext(
         model=_model_record(snn),
@@ -150,23 +164,22 @@ def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
 
 def _rows(
     snn: SpikingModel, x: Any, y: Any, limit: int | None
-) -> tuple[Samples, npt.NDArray[np.int64] | None]:
-    """Return preprocessed rows and their labels."""
-    classes = int(np.prod(snn.network.readouts[0].shape))
+) -> tuple[Samples, dict[str, npt.NDArray[Any]]]:
+    """Return preprocessed rows and their labels by output name."""
     samples, labels = load_rows(
         x,
         snn.input_shapes,
         preprocessing=snn.preprocessing,
         limit=limit,
-        classes=max(classes, 2) if y is None else None,
+        outputs=snn.graph.output_names,
     )
     if y is None:
         return samples, labels
-    given = class_numbers(np.asarray(y), "evaluation")
-    rows = len(next(iter(samples.values())))
-    if limit is None and len(given) != rows:
-        raise DataError(f"{len(given)} labels for {rows} rows")
-    return samples, given[:rows]
+    given = y if isinstance(y, Mapping) else {UNNAMED: y}
+    arrays = {str(name): to_array(entry) for name, entry in given.items()}
+    if limit is None:
+        return samples, arrays
+    return samples, {name: array[:limit] if array.ndim else array for name, array in arrays.items()}
 
 
 def _ann_macs(graph: Graph) -> float:
@@ -177,28 +190,25 @@ def _ladder(
     snn: SpikingModel,
     target: str,
     samples: Samples,
-    labels: npt.NDArray[Any] | None,
-    ann_outputs: FloatArray,
+    readout: str,
     measured: Measurement,
     batch_size: int,
 ) -> tuple[Rung, ...]:
     """Return the rungs between the ANN and the target, all on the same rows."""
     timesteps = len(measured.accuracy)
-    readout = snn.network.readouts[0].name
     plain = replace(snn.network, weight_bits=None)
-    final = measured.accuracy[-1]
     levels = snn.network.timesteps or timesteps  # a staged network has the levels of its windows
 
     def rung(name: str, run: Callable[[Samples], FloatArray]) -> Rung:
-        outputs = np.concatenate([snn.rounded(run(rows)) for rows in _batches(samples, batch_size)])
-        return Rung.measured(name, outputs, ann_outputs, labels)
+        outputs = np.concatenate([run(rows) for rows in _batches(samples, batch_size)])
+        return Rung.measured(name, measured.standings.standing(outputs), len(outputs))
 
     def on_cpu(network: Network) -> Callable[[Samples], FloatArray]:
         simulation = get_backend("cpu").emit(network)
-        return lambda rows: simulation.run(rows, timesteps).logits[-1]
+        return lambda rows: simulation.run(rows, timesteps).outputs[readout][-1]
 
     def as_measured(name: str) -> Rung:
-        return Rung(name, final.accuracy, final.agreement, measured.samples)
+        return Rung.measured(name, measured.standings.ends(measured.samples)[1], measured.samples)
 
     uncorrected = plain.replace_nodes(map(_uncorrected, plain.populations))
     executable = prepare(uncorrected).network

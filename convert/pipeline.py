@@ -36,6 +36,7 @@ from snnconvert.convert.errors import (
 )
 from snnconvert.convert.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
 from snnconvert.convert.graph import Graph
+from snnconvert.convert.judges import MetricChoice, check_metrics
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.network import Network, Reset
@@ -474,7 +475,14 @@ HELD_OUT_SHARE = 5
 
 
 def convert_for_report(
-    path: Path, calibration: Any, evaluation: Any, *, progress: Progress | None, **options: Any
+    path: Path,
+    calibration: Any,
+    evaluation: Any,
+    *,
+    progress: Progress | None,
+    metric: MetricChoice = None,
+    score_output: str | None = None,
+    **options: Any,
 ) -> tuple[SpikingModel, EvaluationRows]:
     """Convert a model and find rows to evaluate it on.
 
@@ -486,6 +494,9 @@ def convert_for_report(
     path : Path
     calibration, evaluation : data or None
     progress : callable, optional
+    metric, score_output
+        As for :func:`snnconvert.convert.evaluate.evaluate_model`: refused here where they do not
+        exist, before the long work.
     **options
         As for :func:`convert_model`.
     """
@@ -494,13 +505,17 @@ def convert_for_report(
     imported = import_onnx(path, **{key: options.get(key) for key in keys})
     assert imported.graph is not None
     shapes = {node.name: node.shape for node in imported.graph.inputs}
+    names = imported.graph.output_names
+    check_metrics(names, metric, score_output)
     if rows is not None:
-        open_samples(rows, shapes, what="evaluation")  # refuses bad rows before the long work
+        open_samples(
+            rows, shapes, what="evaluation", outputs=names
+        )  # refuses bad rows before the long work
         return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
     data, warnings = _calibration_data(imported, calibration, shapes, options.get("seed", 0))
     if warnings and options.get("strict"):
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
-    x, y = load_rows(data, shapes, what="calibration")
+    x, y = load_rows(data, shapes, what="calibration", outputs=names)
     held_out = np.arange(len(next(iter(x.values())))) % HELD_OUT_SHARE == HELD_OUT_SHARE - 1
     if not held_out.any():
         raise DataError(
@@ -515,4 +530,5 @@ def convert_for_report(
     )
     snn = replace(snn, warnings=(*snn.warnings, *warnings, note))
     tested = {name: array[held_out] for name, array in x.items()}
-    return snn, EvaluationRows(tested, None if y is None else y[held_out])
+    labels = {name: array[held_out] for name, array in y.items()}
+    return snn, EvaluationRows(tested, labels or None)

@@ -20,11 +20,11 @@ from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.normalize import normalize
-from snnconvert.convert.quantiser import Quantise
 from snnconvert.convert.ramps import Ramps
 
 if TYPE_CHECKING:
     from snnconvert.calibration.preprocessing import Preprocessing
+    from snnconvert.convert.judges import MetricChoice
     from snnconvert.reports.evaluation import Evaluation
 
 
@@ -101,31 +101,6 @@ class SpikingModel:
         """Return the model with unit thresholds and amplitudes (data-based normalisation)."""
         return replace(self, network=normalize(self.network))
 
-    def ann_logits(self, samples: Mapping[str, npt.NDArray[Any]]) -> FloatArray:
-        """Return the ANN's first output for preprocessed samples, (N, *shape).
-
-        Where the network ends in ArgMax or Sigmoid, the values in front of it: decisions are
-        read from logits.
-        """
-        functions = self.graph.output_functions[0]
-        if any(f.kind in ("ArgMax", "Sigmoid") for f in functions):
-            from snnconvert.convert.pipeline import original_graph
-
-            graph = original_graph(self.model_bytes, self.input_shapes)
-            return graph.evaluate(samples)[graph.outputs[0]]
-        return self.ann.run(samples)[self.ann.output_names[0]]
-
-    def rounded(self, outputs: FloatArray) -> FloatArray:
-        """Return decoded first outputs (..., *shape) as quantisers at the network's end round them.
-
-        No neuron stands for those quantisers; without any the outputs are returned as they are.
-        """
-        for function in self.graph.output_functions[0]:
-            if not isinstance(function, Quantise):
-                break
-            outputs = function.evaluate(outputs)
-        return outputs
-
     def activations(
         self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 16
     ) -> Iterator[tuple[str, FloatArray]]:
@@ -142,8 +117,10 @@ class SpikingModel:
     def evaluate(
         self,
         x: Any,
-        y: npt.NDArray[Any] | None = None,
+        y: Any = None,
         *,
+        metric: MetricChoice = None,
+        score_output: str | None = None,
         timesteps: int | None = None,
         target: str | None = None,
         num_samples: int | None = None,
@@ -157,8 +134,14 @@ class SpikingModel:
         ----------
         x : array, dict, path, iterable of batches or data reader
             Raw samples; the preprocessing is applied here.
-        y : (N,) int array, optional
-            Labels; without them agreement with the ANN is reported.
+        y : array or dict of arrays by output name, optional
+            Labels: class numbers (N,), one-hot rows, label maps, or values of the output's shape;
+            without them nearness to the ANN is reported.
+        metric : str, callable, or dict of these by output name, optional
+            "accuracy", "topK", "miou", "mae", "mse", "r2", ..., or a function of outputs and
+            targets; default: chosen by the labels.
+        score_output : str, optional
+            The output that the report is about; default: the first with labels, else the first.
         timesteps : int, optional
             Window length; default: the design T.
         target : str, optional
@@ -182,6 +165,8 @@ class SpikingModel:
             self,
             x,
             y,
+            metric=metric,
+            score_output=score_output,
             timesteps=timesteps,
             target=target,
             num_samples=num_samples,

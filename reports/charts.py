@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from snnconvert.reports.metrics import AccuracyRow
-from snnconvert.reports.statistics import wilson_interval
+from snnconvert.reports.scores import MetricText, ScoreRow
 from snnconvert.reports.svg import Axis, dots_path, element, line_path, number, picture, thin
-from snnconvert.reports.text import count, interval, percent, plain
-from snnconvert.reports.verdict import first_near
+from snnconvert.reports.text import count, measure, measures, percent, plain
+from snnconvert.reports.verdict import first_near, near_text
 
 if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
@@ -38,45 +37,74 @@ Bounds = tuple[float, float]
 
 
 def accuracy_chart(evaluation: Evaluation) -> Markup:
-    """Return accuracy (without labels: agreement) against timesteps, over its whole range."""
+    """Return the metric against timesteps, over its whole range; empty where it has no value."""
     curve = _Curve(evaluation)
-    return curve.draw("Accuracy against timesteps", (curve.lowest, 1.0), curve.steps[0], "whole")
+    if not curve.steps:
+        return Markup("")
+    return curve.draw(
+        f"{capitalised(curve.metric.title)} against timesteps", curve.whole, curve.steps[0], "whole"
+    )
 
 
 def close_up_chart(evaluation: Evaluation) -> Markup | None:
     """Return the same curve near the ANN's line; None where the whole range shows as much."""
     curve = _Curve(evaluation)
-    wanted = [*curve.bands[-1], *(curve.ann_band or (1.0, 1.0))]
-    low, high = max(min(wanted) - 0.01, 0.0), min(max(wanted) + 0.01, 1.0)
-    if high - low < 0.05:
-        low = max(high - 0.05, 0.0)
-    if high - low >= ENLARGED * (1.0 - curve.lowest):
+    if not curve.steps:
         return None
-    inside = next((i for i, v in enumerate(curve.values) if v >= low), None)
+    low, high = curve.close
+    if high - low >= ENLARGED * (curve.whole[1] - curve.whole[0]):
+        return None
+    inside = next((i for i, v in enumerate(curve.values) if low <= v <= high), None)
     if inside is None or inside > len(curve.steps) - 3:
         return None
     first = curve.steps[max(inside - 1, 0)]
-    return curve.draw("The same near the ANN's accuracy", (low, high), first, "close")
+    return curve.draw(f"The same near the ANN's {curve.metric.title}", (low, high), first, "close")
 
 
 class _Curve:
     """What both charts draw."""
 
     def __init__(self, evaluation: Evaluation) -> None:
-        rows = evaluation.measurement.accuracy
-        self.rows = rows
-        self.steps = [row.timesteps for row in rows]
-        self.labelled = evaluation.accuracy is not None
-        samples = evaluation.measurement.samples
-        self.values = [_value(row) for row in rows]
-        self.bands = [
-            row.ci95 or wilson_interval(round(_value(row) * samples), samples) for row in rows
-        ]
-        self.ann = evaluation.measurement.ann.accuracy
+        known = [(r, r.value) for r in evaluation.measurement.accuracy if r.value is not None]
+        self.metric = evaluation.metric
+        self.rows = [row for row, _ in known]
+        self.steps = [row.timesteps for row in self.rows]
+        self.labelled = self.metric.against == "labels"
+        self.values = [value for _, value in known]
+        self.bands = [row.ci95 or (value, value) for row, value in known]
+        self.ann = evaluation.ann_value
         self.ann_band = evaluation.measurement.ann.ci95
         self.near = first_near(evaluation)
-        lowest = min([*self.values, *(bounds[0] for bounds in self.bands)])
-        self.lowest = max(0.0, int(10 * lowest) / 10)
+
+    @property
+    def best(self) -> float:
+        """The end of the axis: a perfect value, or the best that is drawn."""
+        if self.metric.share:
+            return 1.0
+        ends = [*self.values, *(end for band in self.bands for end in band)]
+        ends += [] if self.ann is None else [self.ann, *(self.ann_band or ())]
+        return max(ends) if self.metric.direction == "higher" else min(ends)
+
+    @property
+    def whole(self) -> Bounds:
+        """The range of everything drawn."""
+        if self.metric.share:
+            lowest = min([*self.values, *(bounds[0] for bounds in self.bands)])
+            return max(0.0, int(10 * lowest) / 10), 1.0
+        ends = [*self.values, *self.bands[-1], self.best]
+        return _widened(min(ends), max(ends), self.metric)
+
+    @property
+    def close(self) -> Bounds:
+        """The range of the last value and the ANN's, with their intervals."""
+        ends = [*self.bands[-1]]
+        if self.metric.share:
+            ends += self.ann_band or (1.0, 1.0)
+            low, high = max(min(ends) - 0.01, 0.0), min(max(ends) + 0.01, 1.0)
+            return (max(high - 0.05, 0.0) if high - low < 0.05 else low), high
+        ends += [self.best] if self.ann is None else [self.ann, *(self.ann_band or ())]
+        low, high = min(ends), max(ends)
+        return _widened(low - (high - low) / 2, high + (high - low) / 2, self.metric)
 
     def draw(self, title: str, values: Bounds, first: int, name: str) -> Markup:
         x = Axis(
@@ -91,9 +119,8 @@ class _Curve:
             id=f"clip-{name}",
         )
         parts = [*self._ann(x, y), self._band(x, y, drawn)]
-        if self.labelled:
-            agreement = [(x(self.steps[i]), y(self.rows[i].agreement)) for i in drawn]
-            parts.append(element("path", d=line_path(agreement), class_="agreement"))
+        if self.labelled and self.metric.share:
+            parts += self._agreement(x, y, drawn)
         curve = [(x(self.steps[i]), y(self.values[i])) for i in drawn]
         parts.append(element("path", d=line_path(curve), class_="snn"))
         parts += self._last(x, y)
@@ -104,32 +131,41 @@ class _Curve:
             HEIGHT,
             title,
             clip,
-            *_axes(x, y, "accuracy" if self.labelled else "agreement with the ANN"),
+            *_axes(x, y, self.metric),
             element("g", *parts, clip_path=f"url(#clip-{name})"),
             description=self._description(),
         )
 
     def _description(self) -> str:
         last = self.rows[-1]
-        what = "Accuracy" if self.labelled else "Agreement with the ANN"
-        ann = "" if self.ann is None else f"; the ANN has {percent(self.ann)}"
-        return f"{what} is {percent(_value(last))} at T = {last.timesteps}{ann}."
+        ann = "" if self.ann is None else f"; the ANN has {measure(self.ann, self.metric)}"
+        here = f"{measure(last.value, self.metric)} at T = {last.timesteps}"
+        return f"{capitalised(self.metric.title)} is {here}{ann}."
+
+    def _agreement(self, x: Axis, y: Axis, drawn: Sequence[int]) -> list[Markup]:
+        known = [(self.steps[i], self.rows[i].agreement) for i in drawn]
+        line = [(x(step), y(share)) for step, share in known if share is not None]
+        return [element("path", d=line_path(line), class_="agreement")] if line else []
 
     def _ann(self, x: Axis, y: Axis) -> list[Markup]:
-        if self.ann is None or self.ann_band is None:
+        if self.ann is None:
             return []
+        line = element("line", x1=x.start, x2=x.end, y1=y(self.ann), y2=y(self.ann), class_="ann")
+        if self.ann_band is None:
+            return [line]
         top, bottom = y(self.ann_band[1]), y(self.ann_band[0])
+        told = f"ANN: {measure(self.ann, self.metric)}, 95 % {measures(self.ann_band, self.metric)}"
         return [
             element(
                 "rect",
-                element("title", f"ANN: {percent(self.ann)}, 95 % {interval(self.ann_band)}"),
+                element("title", told),
                 x=x.start,
                 y=top,
                 width=x.end - x.start,
                 height=bottom - top,
                 class_="ann-band",
             ),
-            element("line", x1=x.start, x2=x.end, y1=y(self.ann), y2=y(self.ann), class_="ann"),
+            line,
         ]
 
     def _band(self, x: Axis, y: Axis, drawn: Sequence[int]) -> Markup:
@@ -154,13 +190,16 @@ class _Curve:
             element("line", x1=here, x2=here, y1=y.start, y2=y.end, class_="mark"),
             element(
                 "text",
-                f"T = {self.near.timesteps}: within 1 point",
+                f"T = {self.near.timesteps}: {self._mark_text()}",
                 x=here + (-6 if side else 6),
                 y=y.start - 8.0,
                 text_anchor="end" if side else None,
                 class_="note",
             ),
         ]
+
+    def _mark_text(self) -> str:
+        return near_text(self.metric).partition(" of the ANN")[0]
 
     def _hover(self, x: Axis, y: Axis, at: Sequence[int]) -> list[Markup]:
         if x.log:
@@ -178,25 +217,40 @@ class _Curve:
             for i in thin(list(at), HOVER_POINTS)
         ]
 
-    def _tip(self, row: AccuracyRow, band: Bounds) -> str:
-        lines = [f"T = {row.timesteps}: {percent(_value(row))}, 95 % {interval(band)}"]
-        if self.labelled:
+    def _tip(self, row: ScoreRow, band: Bounds) -> str:
+        told = "" if row.ci95 is None else f", 95 % {measures(band, self.metric)}"
+        lines = [f"T = {row.timesteps}: {measure(row.value, self.metric)}{told}"]
+        if self.labelled and row.agreement is not None:
             lines.append(f"agreement with the ANN {percent(row.agreement)}")
         return "\n".join(lines)
 
 
-def _value(row: AccuracyRow) -> float:
-    return row.agreement if row.accuracy is None else row.accuracy
+def capitalised(title: str) -> str:
+    """Return a title with a capital letter in front."""
+    return title[:1].upper() + title[1:]
 
 
-def _axes(x: Axis, y: Axis, name: str) -> list[Markup]:
+def _widened(low: float, high: float, metric: MetricText) -> Bounds:
+    """Return a range with some room, within the metric's; never empty."""
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    low, high = max(low - room, metric.low), min(high + room, metric.high)
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _axes(x: Axis, y: Axis, metric: MetricText) -> list[Markup]:
     parts = []
     for value in y.ticks(5):
         here = y(value)
         digits = 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1
         parts.append(element("line", x1=x.start, x2=x.end, y1=here, y2=here, class_="grid"))
         parts.append(
-            element("text", percent(value, digits), x=x.start - 6, y=here + 4, text_anchor="end")
+            element(
+                "text",
+                percent(value, digits) if metric.share else plain(value),
+                x=x.start - 6,
+                y=here + 4,
+                text_anchor="end",
+            )
         )
     for value in x.ticks(8):
         if value != int(value):
@@ -215,7 +269,7 @@ def _axes(x: Axis, y: Axis, name: str) -> list[Markup]:
             class_="name",
         )
     )
-    parts.append(element("text", name, x=x.start + 4, y=y.end + 2, class_="name"))
+    parts.append(element("text", metric.title, x=x.start + 4, y=y.end + 2, class_="name"))
     return parts
 
 

@@ -18,8 +18,9 @@ from snnconvert.reports.ladder import steps_down
 if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
     from snnconvert.reports.layers import LayerStatistics
+    from snnconvert.reports.scores import OutputScore
 
-SCHEMA = "snnconvert-report/1"
+SCHEMA = "snnconvert-report/2"
 
 
 def report_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -35,8 +36,10 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
         "fidelity": context.fidelity | ({"run": measured.details} if measured.details else {}),
         "calibration": context.calibration,
         "samples": measured.samples,
+        "metric": measured.metric.to_json() | {"output": measured.headline.name},
         "ann": asdict(measured.ann),
         "accuracy": [asdict(row) for row in measured.accuracy],
+        "outputs": [_output(output) for output in measured.outputs],
         "ladder": _ladder(evaluation),
         "layers": [_layer(layer, synops.get(layer.name, 0.0)) for layer in measured.layers],
         "operations": operations,
@@ -61,11 +64,23 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
 def _ladder(evaluation: Evaluation) -> dict[str, Any]:
     rungs = evaluation.ladder
     return {
-        **{rung.name: rung.accuracy for rung in rungs},
+        **{rung.name: rung.value for rung in rungs},
         "agreement": {rung.name: rung.agreement for rung in rungs},
-        "lost": steps_down(rungs),
+        "relative_error": {rung.name: rung.relative_error for rung in rungs},
+        "lost": steps_down(rungs, evaluation.metric),
         "samples": {rung.name: rung.samples for rung in rungs if rung.samples},
         "reasons": {rung.name: rung.reason for rung in rungs if rung.reason},
+    }
+
+
+def _output(output: OutputScore) -> dict[str, Any]:
+    return {
+        "name": output.name,
+        "shape": list(output.shape),
+        "metric": output.metric.to_json(),
+        "ann": asdict(output.ann),
+        "final": asdict(output.rows[-1]),
+        "curve": [row.value for row in output.rows],
     }
 
 
@@ -136,12 +151,20 @@ def _dump(value: Any) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
+CSV_COLUMNS = (
+    *("timesteps", "latency", "accuracy", "agreement", "ci95_low", "ci95_high"),
+    *("value", "relative_error", "correlation"),
+)
+
+
 def accuracy_csv(evaluation: Evaluation) -> str:
     """Return accuracy.csv: a header and one row for every timestep; empty where unknown."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["timesteps", "latency", "accuracy", "agreement", "ci95_low", "ci95_high"])
-    for row in evaluation.measurement.accuracy:
-        bounds = row.ci95 or (None, None)
-        writer.writerow([row.timesteps, row.latency, row.accuracy, row.agreement, *bounds])
+    rows = evaluation.measurement.accuracy
+    writer.writerow([*CSV_COLUMNS, *rows[0].also])
+    for row in rows:
+        low, high = row.ci95 or (None, None)
+        known = asdict(row) | {"ci95_low": low, "ci95_high": high}
+        writer.writerow([*(known[column] for column in CSV_COLUMNS), *row.also.values()])
     return text.getvalue()

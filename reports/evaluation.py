@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
@@ -25,14 +24,17 @@ from snnconvert.reports.layers import (
     recorders,
     recorders_by_activation,
 )
-from snnconvert.reports.metrics import (
-    AccuracyRow,
-    AnnResult,
-    Answers,
-    FinalAnswers,
-    check_labels,
-)
 from snnconvert.reports.operations import InputActivity, Operations, count_operations
+from snnconvert.reports.scores import (
+    INTERVALS,
+    AnnResult,
+    Judge,
+    MetricText,
+    OutputScore,
+    OutputTally,
+    ScoreRow,
+    Standings,
+)
 
 Array: TypeAlias = npt.NDArray[Any]
 Activations: TypeAlias = Callable[[Mapping[str, Array]], Iterator[tuple[str, FloatArray]]]
@@ -51,30 +53,52 @@ class Measurement:
     Attributes
     ----------
     samples : int
-    accuracy : tuple of AccuracyRow
-        One for every t = 1..T.
-    ann : AnnResult
-        The ANN on the same samples.
+    outputs : tuple of OutputScore
+        The headline first.
     layers : tuple of LayerStatistics
         In the network's order.
     operations : Operations
     seconds : float
         Spent in the target's simulation.
-    final : FinalAnswers
-        Of every sample, at T.
+    standings : Standings
+        How good the headline's output is on parts of the rows.
     details : dict
         What the target said about the run: counts added up over the batches, anything else as
         the first batch has it.
     """
 
     samples: int
-    accuracy: tuple[AccuracyRow, ...]
-    ann: AnnResult
+    outputs: tuple[OutputScore, ...]
     layers: tuple[LayerStatistics, ...]
     operations: Operations
     seconds: float
-    final: FinalAnswers
+    standings: Standings
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> OutputScore:
+        """The output that the report is about."""
+        return self.outputs[0]
+
+    @property
+    def accuracy(self) -> tuple[ScoreRow, ...]:
+        """The headline after every t = 1..T."""
+        return self.headline.rows
+
+    @property
+    def ann(self) -> AnnResult:
+        """The ANN on the same samples."""
+        return self.headline.ann
+
+    @property
+    def metric(self) -> MetricText:
+        """What the headline's numbers mean."""
+        return self.headline.metric
+
+    @property
+    def several(self) -> bool:
+        """Whether a row holds more than one decision, so that shares are none of rows."""
+        return self.metric.interval != INTERVALS["wilson"]
 
 
 @dataclass(frozen=True)
@@ -140,14 +164,34 @@ class Evaluation:
         return self.measurement.accuracy[-1].timesteps
 
     @property
-    def final(self) -> AccuracyRow:
+    def final(self) -> ScoreRow:
         """The row at T."""
         return self.measurement.accuracy[-1]
 
     @property
     def accuracy(self) -> float | None:
-        """Accuracy at T, in [0, 1]; None without labels."""
+        """Accuracy at T, in [0, 1]; None without labels, and for metrics of other kinds."""
         return self.final.accuracy
+
+    @property
+    def metric(self) -> MetricText:
+        """What `value` means: its name, direction and range, and what it compares with."""
+        return self.measurement.metric
+
+    @property
+    def value(self) -> float | None:
+        """The metric at T; without labels how near the ANN's output is."""
+        return self.final.value
+
+    @property
+    def ann_value(self) -> float | None:
+        """The metric of the ANN on the same samples; None without labels."""
+        return self.measurement.ann.value
+
+    @property
+    def outputs(self) -> dict[str, OutputScore]:
+        """Every output's scores by its name, the headline first."""
+        return {output.name: output for output in self.measurement.outputs}
 
     @property
     def ann_accuracy(self) -> float | None:
@@ -159,7 +203,7 @@ class Evaluation:
         """All five rungs, `ann` and `target` on the rows that the others were computed on."""
         given = self.context.ladder
         rows = min((r.samples for r in given if r.samples), default=self.measurement.samples)
-        return complete_ladder((*ends_of_ladder(self.measurement.final, rows), *given))
+        return complete_ladder((*ends_of_ladder(self.measurement.standings, rows), *given))
 
     @property
     def energy(self) -> tuple[EnergyEstimate, ...]:
@@ -215,13 +259,11 @@ class Evaluation:
 def evaluate(
     emitted: Emitted,
     samples: Mapping[str, Array],
-    labels: Array | None,
-    ann_outputs: Array,
+    judges: Sequence[Judge],
     *,
     timesteps: int,
     batch_size: int,
     ann_macs: float,
-    rounded: Callable[[FloatArray], FloatArray] = np.asarray,
     lowered_values: Activations | None = None,
     compared_rows: int = COMPARED_ROWS,
     progress: Callable[[int, int], None] | None = None,
@@ -234,19 +276,14 @@ def evaluate(
         The network on its target.
     samples : dict of (N, *shape) arrays
         Preprocessed, by input name.
-    labels : (N,) int array or None
-    ann_outputs : (N, classes) array
-        The ANN's on the same samples. With a single output it must be the logit, not its sigmoid:
-        its sign is the answer.
+    judges : sequence of Judge
+        For every output its labels and the ANN's on the same samples; the headline first.
     timesteps : int
         Readout window T.
     batch_size : int
         Samples simulated at once; no more outputs than a batch's are ever held.
     ann_macs : float
         Multiply-adds of the ANN, see ``operations.ann_macs``.
-    rounded : callable, optional
-        What the ANN does to its outputs in the end and the target does not: (T, N, ...) to the
-        same.
     lowered_values : callable, optional
         Yields (population or its graph node, ANN activation) for samples that it is given.
     compared_rows : int
@@ -262,24 +299,21 @@ def evaluate(
     Raises
     ------
     DataError
-        If samples, labels and ANN outputs do not belong together.
+        If samples and ANN outputs do not belong together.
     UsageError
         If `timesteps` or `batch_size` is out of range.
     """
-    rows = _check(samples, ann_outputs, batch_size)
-    labels = check_labels(labels, rows, int(np.prod(ann_outputs.shape[1:])))
+    _check(samples, judges, batch_size)
     for _ in range(REBUILDS):
         network = emitted.executable
         measured = _measure(
             network,
             emitted,
             samples,
-            labels,
-            ann_outputs,
+            judges,
             timesteps=timesteps,
             batch_size=batch_size,
             ann_macs=ann_macs,
-            rounded=rounded,
             lowered_values=lowered_values,
             compared_rows=compared_rows,
             progress=progress,
@@ -294,20 +328,18 @@ def _measure(
     network: Network,
     emitted: Emitted,
     samples: Mapping[str, Array],
-    labels: Array | None,
-    ann_outputs: Array,
+    judges: Sequence[Judge],
     *,
     timesteps: int,
     batch_size: int,
     ann_macs: float,
-    rounded: Callable[[FloatArray], FloatArray],
     lowered_values: Activations | None,
     compared_rows: int,
     progress: Callable[[int, int], None] | None,
 ) -> Measurement:
-    rows = len(ann_outputs)
+    rows = judges[0].count
     steps = check_timesteps(network, timesteps)
-    answers = Answers(timesteps, labels is not None)
+    tallies = [OutputTally(judge, timesteps) for judge in judges]
     activity = InputActivity(network, steps)
     compared = min(compared_rows, rows) if lowered_values is not None else 0
     recording = recorders(network, steps, compared)
@@ -319,9 +351,9 @@ def _measure(
         began = time.perf_counter()
         result = emitted.run(batch, timesteps)
         seconds += time.perf_counter() - began
-        answers.add(
-            rounded(result.logits), ann_outputs[here], None if labels is None else labels[here]
-        )
+        for tally in tallies:
+            layout = tally.judge.layout
+            tally.add(here, result.outputs[layout.readout or layout.name])
         activity.add(batch)
         for name, recorder in recording.items():
             recorder.add(result.spike_counts[name], result.event_counts(name))
@@ -332,8 +364,7 @@ def _measure(
             progress(here.stop, rows)
     return Measurement(
         samples=rows,
-        accuracy=answers.table(steps - timesteps),
-        ann=answers.ann(),
+        outputs=tuple(tally.result(steps - timesteps) for tally in tallies),
         layers=tuple(recorder.result() for recorder in recording.values()),
         operations=count_operations(
             network,
@@ -344,13 +375,12 @@ def _measure(
             ann_macs=ann_macs,
         ),
         seconds=seconds,
-        final=answers.final(),
+        standings=tallies[0],
         details=details,
     )
 
 
-def _check(samples: Mapping[str, Array], ann_outputs: Array, batch_size: int) -> int:
-    """Return the number of samples."""
+def _check(samples: Mapping[str, Array], judges: Sequence[Judge], batch_size: int) -> None:
     if batch_size < 1:
         raise UsageError(f"batch size must be at least 1, not {batch_size}")
     lengths = {name: len(x) for name, x in samples.items()}
@@ -360,9 +390,9 @@ def _check(samples: Mapping[str, Array], ann_outputs: Array, batch_size: int) ->
     for name, length in lengths.items():
         if length != rows:
             raise DataError(f"input {name!r} has {length:,} samples, the first input {rows:,}")
-    if len(ann_outputs) != rows:
-        raise DataError(f"the ANN's outputs are for {len(ann_outputs):,} samples, not {rows:,}")
-    return rows
+    for judge in judges:
+        if judge.count != rows:
+            raise DataError(f"the ANN's outputs are for {judge.count:,} samples, not {rows:,}")
 
 
 def _add_details(total: dict[str, Any], batch: Mapping[str, Any]) -> None:

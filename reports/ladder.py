@@ -1,14 +1,11 @@
-"""The accuracy ladder: what each approximation between the ANN and its target costs."""
+"""The ladder: what each approximation between the ANN and its target costs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
-
-from snnconvert.reports.metrics import FinalAnswers, Labels, accuracy_of, agreement_of
+from snnconvert.reports.scores import MetricText, Standing, Standings
 
 NOT_COMPUTED = "not computed"
 
@@ -65,49 +62,44 @@ class Rung:
     ----------
     name : str
         A key of ``RUNGS``.
-    accuracy, agreement : float or None
-        Against the labels and against the ANN's answers; both None where it was not computed.
+    value : float or None
+        The metric against the labels; None without them.
+    agreement : float or None
+        Share of decisions that are the ANN's; None for outputs that are numbers.
     samples : int
-        Rows on which it was.
+        Rows on which it was computed.
     reason : str
-        Why it was not computed.
+        Why it was not.
+    relative_error : float or None
+        To the ANN's output, for outputs that are numbers.
     """
 
     name: str
-    accuracy: float | None = None
+    value: float | None = None
     agreement: float | None = None
     samples: int = 0
     reason: str = ""
+    relative_error: float | None = None
 
     @classmethod
-    def measured(
-        cls,
-        name: str,
-        outputs: npt.NDArray[Any],
-        ann_outputs: npt.NDArray[Any],
-        labels: Labels | None,
-    ) -> Rung:
-        """Return the rung of outputs (N, classes) on the rows that the others have too."""
+    def measured(cls, name: str, standing: Standing, samples: int) -> Rung:
+        """Return a rung that was computed."""
         return cls(
             name,
-            accuracy=None if labels is None else accuracy_of(outputs, labels),
-            agreement=agreement_of(outputs, ann_outputs),
-            samples=len(outputs),
+            standing.value,
+            standing.agreement,
+            samples,
+            relative_error=standing.relative_error,
         )
 
 
-def ends_of_ladder(final: FinalAnswers, rows: int) -> tuple[Rung, Rung]:
+def ends_of_ladder(standings: Standings, rows: int) -> tuple[Rung, Rung]:
     """Return the rungs `ann` and `target` of a run on its first rows.
 
     Differences between rungs of different rows would be differences between the rows.
     """
-    agreement = float(final.agrees[:rows].mean())
-    if final.right is None or final.ann_right is None:
-        return Rung("ann", None, 1.0, rows), Rung("target", None, agreement, rows)
-    return (
-        Rung("ann", float(final.ann_right[:rows].mean()), 1.0, rows),
-        Rung("target", float(final.right[:rows].mean()), agreement, rows),
-    )
+    ann, target = standings.ends(rows)
+    return Rung.measured("ann", ann, rows), Rung.measured("target", target, rows)
 
 
 def complete_ladder(rungs: Iterable[Rung]) -> tuple[Rung, ...]:
@@ -119,20 +111,22 @@ def complete_ladder(rungs: Iterable[Rung]) -> tuple[Rung, ...]:
     return tuple(given.get(name, Rung(name, reason=NOT_COMPUTED)) for name in RUNGS)
 
 
-def score(rung: Rung) -> float | None:
-    """Return the accuracy, or without labels the agreement with the ANN."""
-    return rung.agreement if rung.accuracy is None else rung.accuracy
+def score(rung: Rung, metric: MetricText) -> float | None:
+    """Return the metric of the report, which without labels is how near the ANN's output is."""
+    if metric.against == "labels":
+        return rung.value
+    return rung.agreement if rung.relative_error is None else rung.relative_error
 
 
-def steps_down(rungs: Iterable[Rung]) -> dict[str, float]:
-    """Return what each computed rung loses against the computed one before it (< 0: gains)."""
+def steps_down(rungs: Iterable[Rung], metric: MetricText) -> dict[str, float]:
+    """Return by how much each computed rung is worse than the one before it (< 0: better)."""
     lost: dict[str, float] = {}
     before: float | None = None
     for rung in rungs:
-        here = score(rung)
+        here = score(rung, metric)
         if here is None:
             continue
         if before is not None:
-            lost[rung.name] = before - here
+            lost[rung.name] = metric.worse_by(here, before)
         before = here
     return lost

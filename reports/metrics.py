@@ -1,224 +1,167 @@
-"""The answer that outputs give, and how answers are counted."""
+"""The metrics by name, and those made of a user's function."""
 
 from __future__ import annotations
 
+import importlib
+import math
+import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from snnconvert.convert.errors import UsageError, did_you_mean
+from snnconvert.reports.class_metrics import (
+    BINARY_ACCURACY,
+    PIXEL_ACCURACY,
+    Accuracy,
+    MeanIou,
+    TopK,
+)
+from snnconvert.reports.metric import Better, Function, Metric
+from snnconvert.reports.readings import Array
+from snnconvert.reports.value_metrics import R2, MeanError
 
-from snnconvert.convert.errors import DataError
-from snnconvert.convert.linear import FloatArray
-from snnconvert.reports.statistics import paired_difference_interval, wilson_interval
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.integer[Any]]
+@dataclass(frozen=True)
+class Custom(Metric):
+    """A function of all outputs and all targets.
+
+    It gets (N, *shape) outputs as the ONNX file would give them, and the targets as they came, once
+    for every timestep, once for the ANN and once for each rung of the ladder. Until then the
+    outputs after every timestep are held in float32: 4 T N bytes times the entries of an output.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(outputs, targets) -> float``.
+    better : {"higher", "lower"}
+        What an attribute ``better`` of the function says; "higher" without one.
+    """
+
+    function: Function
+    better: Better = "higher"
+    reads = "rows"
+    low = -math.inf
+    high = math.inf
+    interval = "none"
+
+    @property
+    def name(self) -> str:
+        """``module:function``."""
+        function = self.function
+        own = getattr(function, "__qualname__", type(function).__name__)
+        return f"{getattr(function, '__module__', None) or 'unknown'}:{own}"
+
+    @property
+    def title(self) -> str:
+        """The function's name alone."""
+        return self.name.rpartition(":")[2].rpartition(".")[2]
+
+    def whole(self, outputs: Array, targets: Array) -> float:
+        """Return the function's number.
+
+        Raises
+        ------
+        UsageError
+            If it gives none.
+        """
+        found = self.function(outputs, targets)
+        try:
+            return float(found)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"metric {self.name} gives a {type(found).__name__}, not a number",
+                why=str(error),
+            ) from error
 
 
-def decide(outputs: Array) -> Labels:
-    """Return the class that each row of outputs stands for.
+_NAMED: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Accuracy(),
+        BINARY_ACCURACY,
+        PIXEL_ACCURACY,
+        MeanIou(),
+        MeanError(),
+        MeanError("mse", "mean squared error", power=2),
+        R2(),
+    )
+}
+
+AUTO = "auto"
+
+
+def metric_names() -> tuple[str, ...]:
+    """Return the names that :func:`find_metric` knows; K stands for any number."""
+    return (AUTO, *_NAMED, "topK", "miou:IGNORED")
+
+
+def find_metric(given: str | Function | Metric | None) -> Metric | None:
+    """Return a metric by name, or one made of a function; None for "auto".
 
     Parameters
     ----------
-    outputs : (..., N, classes, 1, ...) array, see `rows_of_classes`
-        Logits, before any softmax or sigmoid. The first of several largest wins. A single output
-        is a binary decision: class 1 where it is positive.
-
-    Returns
-    -------
-    (..., N) int array
-    """
-    if outputs.shape[-1] == 1:
-        return np.asarray(outputs[..., 0] > 0, np.int64)
-    return np.asarray(outputs.argmax(axis=-1))
-
-
-def rows_of_classes(outputs: Array, leading: int) -> Array:
-    """Flatten everything after the first `leading` axes, for heads that end in (classes, 1, 1)."""
-    return outputs.reshape(*outputs.shape[:leading], -1)
-
-
-def accuracy_of(outputs: Array, labels: Labels) -> float:
-    """Return the share of rows of (N, classes) outputs whose answer is the label."""
-    return float((decide(rows_of_classes(outputs, 1)) == labels).mean())
-
-
-def agreement_of(outputs: Array, ann_outputs: Array) -> float:
-    """Return the share of rows whose answer is the ANN's."""
-    return accuracy_of(outputs, decide(rows_of_classes(ann_outputs, 1)))
-
-
-def check_labels(labels: Array | None, rows: int, classes: int) -> Labels | None:
-    """Return the labels as an int array.
+    given : str, callable or Metric
+        ``accuracy``, ``topK`` for any K, ``binary_accuracy``, ``pixel_accuracy``, ``miou`` (or
+        ``miou:L``, positions of label L do not count; 255 unless told), ``mae``, ``mse``, ``r2``;
+        ``package.module:function``, looked for in the current folder too; a function of outputs and
+        targets.
 
     Raises
     ------
-    DataError
-        If there are not as many as rows, or they are no class numbers.
+    UsageError
+        If there is none of that name; names the nearest.
+
+    Examples
+    --------
+    >>> find_metric("top3").title, find_metric("mae").better
+    ('top-3 accuracy', 'lower')
     """
-    if labels is None:
+    if given is None or isinstance(given, Metric):
+        return given
+    if callable(given):
+        return _custom(given)
+    if not isinstance(given, str):
+        raise UsageError(f"a metric is a name or a function, not a {type(given).__name__}")
+    if given == AUTO:
         return None
-    labels = np.asarray(labels)
-    if labels.shape != (rows,):
-        raise DataError(
-            f"labels of shape {labels.shape} for {rows:,} samples",
-            hint="give one class number a sample",
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"labels of type {labels.dtype}", hint="labels are class numbers, of an integer type"
-        )
-    answers = max(classes, 2)
-    if labels.min() < 0 or labels.max() >= answers:
-        wrong = int(labels.min() if labels.min() < 0 else labels.max())
-        raise DataError(
-            f"label {wrong} is out of range: the network has {answers:,} classes",
-            hint=f"labels are counted from 0 to {answers - 1}",
-        )
-    return labels
+    if given in _NAMED:
+        return _NAMED[given]
+    if found := re.fullmatch(r"top-?([1-9][0-9]*)", given):
+        return TopK(int(found[1]))
+    if found := re.fullmatch(r"miou:(-?[0-9]+)", given):
+        return MeanIou(int(found[1]))
+    module, colon, function = given.partition(":")
+    if colon and module and function:
+        return _custom(_imported(module, function))
+    names = metric_names()
+    raise UsageError(
+        f"unknown metric {given!r}",
+        hint=f"{did_you_mean(given, names)}; or package.module:function",
+    )
 
 
-@dataclass(frozen=True)
-class AccuracyRow:
-    """How good the answer is after `timesteps` steps of the readout window.
-
-    Attributes
-    ----------
-    timesteps : int
-    latency : int
-        Steps from the first input to this answer.
-    accuracy : float or None
-        Share of samples whose answer is the label; None without labels.
-    agreement : float
-        Share of samples whose answer is the ANN's.
-    ci95 : (float, float) or None
-        Wilson interval of the accuracy.
-    """
-
-    timesteps: int
-    latency: int
-    accuracy: float | None
-    agreement: float
-    ci95: tuple[float, float] | None
+def _custom(function: Function) -> Custom:
+    better: Any = getattr(function, "better", "higher")
+    if better not in ("higher", "lower"):
+        raise UsageError(f"metric {function!r}: better must be 'higher' or 'lower', not {better!r}")
+    return Custom(function, better)
 
 
-@dataclass(frozen=True)
-class AnnResult:
-    """The ANN on the same samples.
-
-    Attributes
-    ----------
-    accuracy : float or None
-        None without labels, like everything else here.
-    ci95 : (float, float) or None
-        Wilson interval.
-    only_ann_correct, only_snn_correct : int or None
-        Samples that only one of the two got right, the spiking network at its last timestep.
-    difference : float or None
-        Accuracy of the spiking network minus the ANN's.
-    difference_ci95 : (float, float) or None
-        Paired interval (Agresti and Min 2005).
-    """
-
-    accuracy: float | None = None
-    ci95: tuple[float, float] | None = None
-    only_ann_correct: int | None = None
-    only_snn_correct: int | None = None
-    difference: float | None = None
-    difference_ci95: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FinalAnswers:
-    """Which samples were answered how at T, so that subsets of them can be compared.
-
-    Attributes
-    ----------
-    agrees : (N,) bool array
-        The spiking network's answer is the ANN's.
-    right, ann_right : (N,) bool array or None
-        The answer of either is the label; None without labels.
-    """
-
-    agrees: npt.NDArray[np.bool_]
-    right: npt.NDArray[np.bool_] | None = None
-    ann_right: npt.NDArray[np.bool_] | None = None
-
-
-class Answers:
-    """Counts right and agreeing answers after every timestep, batch by batch.
-
-    Parameters
-    ----------
-    timesteps : int
-    labelled : bool
-        Whether labels come with the rows.
-    """
-
-    def __init__(self, timesteps: int, labelled: bool) -> None:
-        self.timesteps = timesteps
-        self.labelled = labelled
-        self.rows = 0
-        self.agreeing = np.zeros(timesteps, np.int64)
-        self.correct = np.zeros(timesteps, np.int64)
-        self.ann_correct = 0
-        self.only_ann = 0
-        self.only_snn = 0
-        self._final: list[tuple[npt.NDArray[np.bool_], ...]] = []
-
-    def add(self, outputs: FloatArray, ann_outputs: Array, labels: Labels | None) -> None:
-        """Count a batch.
-
-        Parameters
-        ----------
-        outputs : (T, n, *shape) array
-        ann_outputs : (n, *shape) array
-        labels : (n,) int array or None
-        """
-        answers = decide(rows_of_classes(outputs, 2))
-        ann = decide(rows_of_classes(ann_outputs, 1))
-        self.rows += len(ann)
-        agrees = answers == ann
-        self.agreeing += agrees.sum(axis=1)
-        if labels is None:
-            self._final.append((agrees[-1],))
-            return
-        right = answers == labels
-        ann_right = ann == labels
-        self.correct += right.sum(axis=1)
-        self.ann_correct += int(ann_right.sum())
-        self.only_ann += int((ann_right & ~right[-1]).sum())
-        self.only_snn += int((right[-1] & ~ann_right).sum())
-        self._final.append((agrees[-1], right[-1], ann_right))
-
-    def table(self, latency: int) -> tuple[AccuracyRow, ...]:
-        """Return a row for every timestep; `latency` comes before the first of them."""
-        n = self.rows
-        return tuple(
-            AccuracyRow(
-                timesteps=t + 1,
-                latency=latency + t + 1,
-                accuracy=int(self.correct[t]) / n if self.labelled else None,
-                agreement=int(self.agreeing[t]) / n,
-                ci95=wilson_interval(int(self.correct[t]), n) if self.labelled else None,
-            )
-            for t in range(self.timesteps)
-        )
-
-    def final(self) -> FinalAnswers:
-        """Return how each sample was answered at T."""
-        return FinalAnswers(*(np.concatenate(parts) for parts in zip(*self._final, strict=True)))
-
-    def ann(self) -> AnnResult:
-        """Return the ANN's result and the paired comparison."""
-        if not self.labelled:
-            return AnnResult()
-        return AnnResult(
-            accuracy=self.ann_correct / self.rows,
-            ci95=wilson_interval(self.ann_correct, self.rows),
-            only_ann_correct=self.only_ann,
-            only_snn_correct=self.only_snn,
-            difference=(int(self.correct[-1]) - self.ann_correct) / self.rows,
-            difference_ci95=paired_difference_interval(self.only_ann, self.only_snn, self.rows),
-        )
+def _imported(module: str, function: str) -> Function:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"metric {module}:{function} cannot be imported", why=str(error)
+        ) from error
+    finally:
+        sys.path.remove(here)
+    if not callable(found):
+        raise UsageError(f"metric {module}:{function} is a {type(found).__name__}, no function")
+    return found  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from snnconvert.reports import text
 from snnconvert.reports.charts import (
     PAGE_POINTS,
     accuracy_chart,
+    capitalised,
     close_up_chart,
     histogram_chart,
     ladder_chart,
@@ -23,10 +24,16 @@ from snnconvert.reports.document import report_document, to_plain, to_text
 from snnconvert.reports.energy import BASELINE, CAVEAT
 from snnconvert.reports.ladder import RUNGS, score, steps_down
 from snnconvert.reports.layers import SATURATED_RATE
-from snnconvert.reports.metrics import AccuracyRow
 from snnconvert.reports.outline import outline
+from snnconvert.reports.scores import MetricText, OutputScore
 from snnconvert.reports.statistics import wilson_interval
-from snnconvert.reports.summary import marked_steps, mean_rate, parity_text
+from snnconvert.reports.summary import (
+    also_text,
+    marked_steps,
+    mean_rate,
+    nearness,
+    parity_text,
+)
 from snnconvert.reports.verdict import findings, verdict
 
 if TYPE_CHECKING:
@@ -88,6 +95,9 @@ def render_html(evaluation: Evaluation) -> str:
         charts=_charts(evaluation),
         rows=[evaluation.measurement.accuracy[t - 1] for t in marked_steps(evaluation.timesteps)],
         ladder=_ladder(evaluation),
+        metric=evaluation.metric,
+        metric_title=capitalised(evaluation.metric.title),
+        outputs=_outputs(evaluation),
         layers=_layers(evaluation),
         approximations=evaluation.context.approximations,
         operations=_operations(evaluation),
@@ -113,7 +123,15 @@ def _template() -> Any:
     )
     for formatter in (
         *(text.percent, text.points, text.loss, text.plain, text.interval, text.quantity),
-        *(text.joules, text.count, text.scalar),
+        *(
+            text.joules,
+            text.count,
+            text.scalar,
+            text.measure,
+            text.measures,
+            text.change,
+            text.lost,
+        ),
     ):
         environment.filters[formatter.__name__] = formatter
     environment.filters["options"] = mark_options
@@ -127,20 +145,20 @@ def mark_options(sentence: str) -> Markup:
 
 def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Return the key figures: label, value, remark."""
-    measured, final = evaluation.measurement, evaluation.final
+    measured, final, metric = evaluation.measurement, evaluation.final, evaluation.metric
     operations = measured.operations
-    agreement = (
-        "Agreement",
-        text.percent(final.agreement),
-        f"with the ANN, {text.interval(_agreement_interval(final, measured.samples))}",
-    )
-    tiles = [agreement]
-    if final.accuracy is not None and measured.ann.accuracy is not None:
+    near = _near_tile(evaluation)
+    tiles = [near]
+    if measured.ann.value is not None:
+        told = "" if metric.name == "accuracy" else f"{metric.title}, "
         tiles = [
-            ("Spiking network", text.percent(final.accuracy), text.interval(final.ci95)),
-            ("ANN", text.percent(measured.ann.accuracy), text.interval(measured.ann.ci95)),
-            agreement,
+            (name, text.measure(value, metric), told + text.measures(bounds, metric))
+            for name, value, bounds in (
+                ("Spiking network", final.value, final.ci95),
+                ("ANN", measured.ann.value, measured.ann.ci95),
+            )
         ]
+        tiles.append(near)
     ratio = operations.synops / operations.ann_macs if operations.ann_macs else None
     return [
         *tiles,
@@ -154,33 +172,65 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     ]
 
 
+def _near_tile(evaluation: Evaluation) -> tuple[str, str, str]:
+    """Return how near the ANN's output is."""
+    final, samples = evaluation.final, evaluation.measurement.samples
+    if final.agreement is not None:
+        bounds = final.ci95
+        if evaluation.metric.against == "labels" and not evaluation.measurement.several:
+            bounds = wilson_interval(round(final.agreement * samples), samples)
+        told = "" if bounds is None else f", {text.interval(bounds)}"
+        return "Agreement", text.percent(final.agreement), f"with the ANN{told}"
+    if final.correlation is None:
+        told = "to the ANN's output"
+    else:
+        told = f"to the ANN's output, correlation {final.correlation:.3f}"
+    error = final.relative_error
+    return "Relative error", text.MISSING if error is None else text.plain(error), told
+
+
 def _charts(evaluation: Evaluation) -> list[tuple[str, Markup]]:
-    close_up = close_up_chart(evaluation)
-    whole = ("The whole run", accuracy_chart(evaluation))
-    return [whole, ("Its end, enlarged", close_up)] if close_up else [whole]
+    drawn = (
+        ("The whole run", accuracy_chart(evaluation)),
+        ("Its end, enlarged", close_up_chart(evaluation)),
+    )
+    return [(title, chart) for title, chart in drawn if chart]
 
 
-def _agreement_interval(row: AccuracyRow, samples: int) -> tuple[float, float]:
-    return wilson_interval(round(row.agreement * samples), samples)
+def _outputs(evaluation: Evaluation) -> list[tuple[OutputScore, str, list[tuple[str, str]]]]:
+    """Return every output with how near it is to the ANN's, and what else is known of it."""
+    return [
+        (
+            output,
+            ": ".join(nearness(output)),
+            [
+                (name.replace("_", " "), also_text(value, output.metric))
+                for name, value in output.rows[-1].also.items()
+            ],
+        )
+        for output in evaluation.measurement.outputs
+    ]
 
 
 def _ladder(evaluation: Evaluation) -> dict[str, Any]:
-    rungs = evaluation.ladder
-    scores = {rung.name: value for rung in rungs if (value := score(rung)) is not None}
-    bands = {
-        rung.name: wilson_interval(round(scores[rung.name] * rung.samples), rung.samples)
-        for rung in rungs
-        if rung.name in scores and rung.samples
-    }
+    rungs, metric = evaluation.ladder, evaluation.metric
+    scores = {rung.name: value for rung in rungs if (value := score(rung, metric)) is not None}
+    bands = {}
+    if metric.share and not evaluation.measurement.several:
+        bands = {
+            rung.name: wilson_interval(round(scores[rung.name] * rung.samples), rung.samples)
+            for rung in rungs
+            if rung.name in scores and rung.samples
+        }
     ends = [*scores.values(), *(bound for band in bands.values() for bound in band)]
-    low, high = max(min(ends) - 0.01, 0.0), min(max(ends) + 0.01, 1.0)
+    low, high = _ladder_range(min(ends), max(ends), metric) if ends else (0.0, 1.0)
     return {
         "rungs": [
             {
                 "rung": rung,
                 "text": RUNGS[rung.name],
                 "score": scores.get(rung.name),
-                "lost": steps_down(rungs).get(rung.name),
+                "lost": steps_down(rungs, metric).get(rung.name),
                 "chart": ladder_chart(scores[rung.name], low, high, bands.get(rung.name))
                 if rung.name in scores
                 else Markup(""),
@@ -191,6 +241,13 @@ def _ladder(evaluation: Evaluation) -> dict[str, Any]:
         "high": high,
         "samples": sorted({rung.samples for rung in rungs if rung.samples}),
     }
+
+
+def _ladder_range(low: float, high: float, metric: MetricText) -> tuple[float, float]:
+    if metric.share:
+        return max(low - 0.01, 0.0), min(high + 0.01, 1.0)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    return low - room, high + room
 
 
 def _layers(evaluation: Evaluation) -> list[dict[str, Any]]:

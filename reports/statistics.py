@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,3 +120,67 @@ class PairMoments:
             return None
         r = (self.xy - self.x * self.y / self.n) / math.sqrt(spread_x * spread_y)
         return min(max(r, -1.0), 1.0)
+
+
+def ratio_interval(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a ratio of two sums over rows; None for a single row.
+
+    The normal approximation, with the variance of a linearised ratio; for equal `below` it is that
+    of a mean.
+
+    Parameters
+    ----------
+    above, below : (n,) arrays
+
+    References
+    ----------
+    Cochran 1977, "Sampling techniques", 3rd edition, section 6.3.
+
+    Examples
+    --------
+    >>> low, high = ratio_interval(np.array([1.0, 2.0, 3.0]), np.ones(3))
+    >>> round(low, 3), round(high, 3)
+    (0.868, 3.132)
+    """
+    return interval_of_sums(
+        len(above), above.sum(), below.sum(), above @ above, above @ below, below @ below
+    )
+
+
+def interval_of_sums(
+    n: int, s: float, g: float, ss: float, sg: float, gg: float
+) -> tuple[float, float] | None:
+    """Return the same from the sums of both, of their squares and of their product."""
+    if n < 2 or g == 0:
+        return None
+    share = s / g
+    squares = max(float(ss - 2 * share * sg + share * share * gg), 0.0)
+    half = Z95 * math.sqrt(squares * n / (n - 1)) / abs(g)
+    return float(share - half), float(share + half)
+
+
+BOOTSTRAP_SAMPLES = 1000
+BOOTSTRAP_CHUNK = 50
+
+
+def resampled(n: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield how often each of n rows is drawn, for the bootstrap: seeded, (chunk, n) at a time.
+
+    References
+    ----------
+    Efron and Tibshirani 1993, "An introduction to the bootstrap".
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(BOOTSTRAP_SAMPLES // BOOTSTRAP_CHUNK):
+        drawn = rng.integers(0, n, (BOOTSTRAP_CHUNK, n))
+        drawn += n * np.arange(BOOTSTRAP_CHUNK)[:, None]
+        counts = np.bincount(drawn.reshape(-1), minlength=BOOTSTRAP_CHUNK * n)
+        yield counts.astype(np.float64).reshape(BOOTSTRAP_CHUNK, n)
+
+
+def percentile_interval(values: npt.NDArray[Any]) -> tuple[float, float] | None:
+    """Return where the middle 95 % of the values lie; None where one is not finite."""
+    if not np.isfinite(values).all():
+        return None
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)

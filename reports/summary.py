@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snnconvert.reports.scores import OutputScore
 from snnconvert.reports.text import (
+    change,
     count,
-    interval,
     joules,
     label,
+    measure,
+    measures,
     percent,
     plain,
-    points,
     quantity,
     scalar,
 )
 
 if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
+    from snnconvert.reports.scores import MetricText
 
 
 def marked_steps(timesteps: int) -> list[int]:
@@ -37,22 +40,9 @@ def summary_table(evaluation: Evaluation) -> list[tuple[str, str]]:
     measured, final = evaluation.measurement, evaluation.final
     operations = measured.operations
     rows = [("target", _target(evaluation)), ("samples", f"{measured.samples:,}")]
-    if measured.ann.accuracy is not None:
-        rows.append(("ANN accuracy", f"{percent(measured.ann.accuracy, 2)}"))
-    for t in marked_steps(final.timesteps)[-4:]:
-        row = measured.accuracy[t - 1]
-        if row.accuracy is None or measured.ann.accuracy is None:
-            rows.append((f"agreement at T = {t}", percent(row.agreement, 2)))
-            continue
-        difference = points(row.accuracy - measured.ann.accuracy, 2)
-        rows.append(
-            (
-                f"accuracy at T = {t}",
-                f"{percent(row.accuracy, 2)}  {difference} points  ({interval(row.ci95)})",
-            )
-        )
-    if final.accuracy is not None:
-        rows.append(("agreement with the ANN", percent(final.agreement, 2)))
+    rows += _headline(evaluation)
+    for output in measured.outputs[1:]:
+        rows.append((f"output {output.name}", output_text(output)))
     rows += [
         ("latency", count(final.latency, "step")),
         ("mean rate", f"{plain(mean_rate(evaluation))} spikes a neuron and step"),
@@ -63,6 +53,57 @@ def summary_table(evaluation: Evaluation) -> list[tuple[str, str]]:
     if evaluation.context.parity is not None:
         rows.append(("parity", parity_text(evaluation)))
     return rows
+
+
+def _headline(evaluation: Evaluation) -> list[tuple[str, str]]:
+    measured, metric = evaluation.measurement, evaluation.metric
+    ann, final = measured.ann.value, evaluation.final
+    title = "agreement" if metric.name == "agreement" else metric.title
+    rows = [] if ann is None else [(f"ANN {title}", measure(ann, metric, 2))]
+    for t in marked_steps(final.timesteps)[-4:]:
+        row = measured.accuracy[t - 1]
+        text = measure(row.value, metric, 2)
+        if ann is not None and row.value is not None:
+            unit = " points" if metric.share else ""
+            text += f"  {change(row.value - ann, metric, 2)}{unit}"
+            text += f"  ({measures(row.ci95, metric)})" if row.ci95 is not None else ""
+        rows.append((f"{title} at T = {t}", text))
+    rows += [(name.replace("_", " "), also_text(v, metric)) for name, v in final.also.items()]
+    if metric.against == "labels":
+        rows.append(nearness(evaluation.measurement.headline))
+    return rows
+
+
+def also_text(value: float | None, metric: MetricText) -> str:
+    """Return another metric of the same output: metrics of classes are shares, others are not."""
+    return percent(value, 2) if metric.share else "–" if value is None else plain(value, 4)
+
+
+def nearness(output: OutputScore) -> tuple[str, str]:
+    """Return how near an output comes to the ANN's: label, text."""
+    final = output.rows[-1]
+    if final.agreement is not None:
+        return "agreement with the ANN", percent(final.agreement, 2)
+    known = [
+        f"{name} {plain(value, 3)}"
+        for name, value in (
+            ("relative error", final.relative_error),
+            ("correlation", final.correlation),
+        )
+        if value is not None
+    ]
+    return "to the ANN's output", ", ".join(known) or "–"
+
+
+def output_text(output: OutputScore) -> str:
+    """Return one output's scores in a line."""
+    metric, final, ann = output.metric, output.rows[-1], output.ann.value
+    parts = []
+    if metric.against == "labels":
+        parts = [f"{metric.title} {measure(final.value, metric, 2)}"]
+        parts += [f"ANN {measure(ann, metric, 2)}"] if ann is not None else []
+    label_, text = nearness(output)
+    return ", ".join([*parts, f"{label_} {text}"])
 
 
 def _target(evaluation: Evaluation) -> str:

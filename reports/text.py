@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnconvert.reports.scores import MetricText
 
 MISSING = "–"
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -39,6 +42,33 @@ def points(difference: float | None, digits: int = 1) -> str:
     if not float(text):
         return text
     return ("−" if difference < 0 else "+") + text
+
+
+def measure(value: float | None, metric: MetricText, digits: int = 1) -> str:
+    """Return a metric's value: shares in percent, anything else as it is."""
+    if value is None or metric.share:
+        return percent(value, digits)
+    return plain(value, 3 + digits).replace("-", "−")
+
+
+def measures(bounds: tuple[float, float] | None, metric: MetricText) -> str:
+    """Return an interval of a metric."""
+    if bounds is None or metric.share:
+        return interval(bounds)
+    return f"{measure(bounds[0], metric)} to {measure(bounds[1], metric)}"
+
+
+def change(difference: float | None, metric: MetricText, digits: int = 1) -> str:
+    """Return a signed difference of a metric: points of a share, else its own units."""
+    if difference is None or metric.share:
+        return points(difference, digits)
+    sign = "+" if difference > 0 else "−" if difference < 0 else ""
+    return sign + plain(abs(difference), 2 + digits)
+
+
+def lost(difference: float | None, metric: MetricText) -> str:
+    """Return by how much a metric got worse; negative where it got better."""
+    return change(difference, metric).removeprefix("+")
 
 
 def loss(difference: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,16 @@ from snnconvert.convert.network import Connection, Input, Network, Population, R
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.layers import HISTOGRAM_BINS, LayerStatistics, ThresholdSummary
-from snnconvert.reports.metrics import AccuracyRow, AnnResult, FinalAnswers
 from snnconvert.reports.operations import Operations
+from snnconvert.reports.readings import OutputLayout
+from snnconvert.reports.scores import (
+    AnnResult,
+    Judge,
+    MetricText,
+    OutputScore,
+    ScoreRow,
+    Standing,
+)
 from snnconvert.reports.statistics import paired_difference_interval, wilson_interval
 
 
@@ -88,6 +96,23 @@ def layer(name: str = "conv1", **changes: Any) -> LayerStatistics:
     return replace(whole, **changes)
 
 
+@dataclass(frozen=True)
+class InventedStandings:
+    """Standings that are the same on any rows."""
+
+    ann: Standing
+    target: Standing
+
+    def standing(self, outputs: Any) -> Standing:
+        return self.target
+
+    def ends(self, rows: int) -> tuple[Standing, Standing]:
+        return self.ann, self.target
+
+
+AGREEMENT = MetricText("agreement", "agreement with the ANN", against="ann")
+
+
 def evaluation(
     timesteps: int = 64,
     layers: int = 3,
@@ -106,18 +131,22 @@ def evaluation(
         round((ann_accuracy - shortfall) * samples * (1 - 0.85 ** (t + 1) * (t + 1 < timesteps)))
         for t in range(timesteps)
     ]
+    agreeing = [min(right[t] + samples // 20, samples) for t in range(timesteps)]
+    counted = right if labelled else agreeing
     rows = tuple(
-        AccuracyRow(
+        ScoreRow(
             timesteps=t + 1,
             latency=latency + t + 1,
+            value=counted[t] / samples,
             accuracy=right[t] / samples if labelled else None,
-            agreement=min(right[t] + samples // 20, samples) / samples,
-            ci95=wilson_interval(right[t], samples) if labelled else None,
+            agreement=agreeing[t] / samples,
+            ci95=wilson_interval(counted[t], samples),
         )
         for t in range(timesteps)
     )
     only_ann, only_snn = max(ann_right - right[-1], 0) + 5, max(right[-1] - ann_right, 0) + 5
     ann = AnnResult(
+        ann_right / samples,
         ann_right / samples,
         wilson_interval(ann_right, samples),
         only_ann,
@@ -125,11 +154,11 @@ def evaluation(
         (right[-1] - ann_right) / samples,
         paired_difference_interval(only_ann, only_snn, samples),
     )
-    order = np.arange(samples)
+    metric = MetricText() if labelled else AGREEMENT
+    value = rows[-1].value if labelled else None
     measurement = Measurement(
         samples=samples,
-        accuracy=rows,
-        ann=ann if labelled else AnnResult(),
+        outputs=(OutputScore("logits", (10,), metric, rows, ann if labelled else AnnResult()),),
         layers=tuple(layer(names.format(i), steps=timesteps + latency) for i in range(layers)),
         operations=Operations(
             steps=timesteps + latency,
@@ -143,13 +172,48 @@ def evaluation(
             synops_by_source={names.format(i): 1_934_112.0 / layers for i in range(layers)},
         ),
         seconds=2.5,
-        final=FinalAnswers(
-            agrees=order < rows[-1].agreement * samples,
-            right=order < right[-1] if labelled else None,
-            ann_right=order < ann_right if labelled else None,
+        standings=InventedStandings(
+            Standing(ann_right / samples if labelled else None, 1.0, None),
+            Standing(value, rows[-1].agreement, None),
         ),
     )
     return Evaluation(measurement, context(**changes))
+
+
+def regression_evaluation(
+    metric: MetricText | None = None, *, excess: float = 0.03, labelled: bool = True, **changes: Any
+) -> Evaluation:
+    """An evaluation of numbers whose mean absolute error falls to `excess` above the ANN's 0.5."""
+    made = evaluation(**changes)
+    if metric is None:
+        metric = MetricText("mae", "mean absolute error", "lower", 0.0, math.inf, share=False)
+        if not labelled:
+            metric = replace(metric, name="relative_error", title="relative error", against="ann")
+    ends = range(1, made.timesteps + 1)
+    values = [excess + (0.5 if labelled else 0.0) + 1 / t - 1 / made.timesteps for t in ends]
+    rows = tuple(
+        replace(
+            row,
+            value=value,
+            accuracy=None,
+            agreement=None,
+            ci95=(value - 0.02, value + 0.02) if labelled else None,
+            relative_error=excess if not labelled else 0.1,
+            correlation=0.99,
+            also={"r2": 0.9 - excess} if labelled else {},
+        )
+        for row, value in zip(made.measurement.accuracy, values, strict=True)
+    )
+    ann = AnnResult()
+    if labelled:
+        ann = AnnResult(0.5, None, (0.48, 0.52), difference=excess, difference_ci95=(0.01, 0.05))
+    output = OutputScore("age", (), metric, rows, ann)
+    ends_ = InventedStandings(
+        Standing(0.5 if labelled else None, None, 0.0),
+        Standing(rows[-1].value if labelled else None, None, rows[-1].relative_error),
+    )
+    measurement = replace(made.measurement, outputs=(output,), standings=ends_)
+    return replace(made, measurement=measurement)
 
 
 def population(name: str, shape: tuple[int, ...], scale: float = 1.0, **changes: Any) -> Population:
@@ -223,5 +287,11 @@ def small_evaluation(**options: Any) -> tuple[Measurement, dict[str, FloatArray]
         "lowered_values": activations,
     }
     labels = options.pop("labels", np.arange(10) % 5)
-    measured = evaluate(ReferenceSimulation(network), samples, labels, ann, **(settings | options))
+    judges = [judge(ann, labels)]
+    measured = evaluate(ReferenceSimulation(network), samples, judges, **(settings | options))
     return measured, truth
+
+
+def judge(ann: Any, labels: Any = None) -> Judge:
+    """How the small network's output is judged."""
+    return Judge(OutputLayout("logits", (5,), (5,)), ann, ann, labels)

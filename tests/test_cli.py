@@ -680,10 +680,13 @@ def test_calibration_rows_that_cannot_be_used(run: Command, tmp_path: Path, name
 EVALUATION = {
     "rows0.npz": "evaluation data is empty: 0 rows",
     "shape.npz": "evaluation rows have shape (3,), input 'x' needs (4,)",
-    "label3.npz": "evaluation labels are out of range: 3 is not in 0 to 2",
-    "negative.npz": "evaluation labels are out of range: -1 is not in 0 to 2",
+    "label3.npz": "label 3 is out of range: output 'y' has 3 classes "
+    "(1 of 3 rows have such a label)",
+    "negative.npz": "label -1 is out of range: output 'y' has 3 classes "
+    "(1 of 3 rows have such a label)",
     "short.npz": "evaluation data has 2 labels for 3 rows",
-    "halves.npz": "evaluation labels must be one whole number a row, not float64 of shape (3,)",
+    "halves.npz": "labels of output 'y' must be whole class numbers, "
+    "not float64 with values such as 0.5",
     "missing.npz": "evaluation data: no such file: missing.npz",
 }
 

@@ -48,7 +48,7 @@ def test_the_quantised_rung_does_not_depend_on_the_reset() -> None:
     tested, labels = rows("eval", 30)
     rungs = [
         {
-            rung.name: rung.accuracy
+            rung.name: rung.value
             for rung in converted(x, method="max", reset=reset).evaluate(tested, labels).ladder
         }
         for reset in ("subtract", "zero")

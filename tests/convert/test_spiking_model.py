@@ -14,6 +14,7 @@ import snnconvert
 from snnconvert.backends.reference import ReferenceBackend
 from snnconvert.convert.artifact import read_artifact, write_artifact
 from snnconvert.convert.errors import ArtifactError, OutputError
+from snnconvert.convert.judges import judges_of
 from snnconvert.convert.spiking_model import SpikingModel, load
 
 Array = npt.NDArray[Any]
@@ -91,7 +92,7 @@ def test_a_loaded_model_can_be_compared_with_its_ann(snn: SpikingModel, tmp_path
     snn.save(tmp_path / "n.snn")
     loaded = load(tmp_path / "n.snn")
     samples = {"x": images() / 255}
-    np.testing.assert_array_equal(loaded.ann_logits(samples), snn.ann_logits(samples))
+    np.testing.assert_array_equal(loaded.ann.run(samples)["y"], snn.ann.run(samples)["y"])
     assert [n.name for n in loaded.graph.nodes] == [n.name for n in snn.graph.nodes]
     before, after = (m.evaluate(images(), timesteps=8) for m in (snn, loaded))
     assert before.accuracy is after.accuracy is None
@@ -166,22 +167,25 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 def test_the_anns_outputs_are_onnxruntimes(snn: SpikingModel) -> None:
     samples = {"x": images() / 255}
-    probabilities = snn.ann_logits(samples)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(probabilities, snn.ann.run(samples)["y"])
+    (judge,) = judges_of(snn, samples, {})
+    assert (judge.layout.given, judge.layout.class_axis) == ((3,), 0)
+    np.testing.assert_allclose(judge.ann.finished.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(judge.ann.finished[0], snn.ann.run(samples)["y"])
 
 
 @pytest.mark.parametrize("last", ["ArgMax", "Sigmoid"])
 def test_decisions_are_read_in_front_of_the_function(last: str) -> None:
     model = converted(convolutional(last))
     samples = {"x": images() / 255}
-    logits = model.ann_logits(samples)
+    (judge,) = judges_of(model, samples, {})
+    logits = judge.ann.scores[0]
     assert logits.shape == (4, 3)
     found = model.ann.run(samples)["y"]
     if last == "Sigmoid":
         np.testing.assert_allclose(1 / (1 + np.exp(-logits)), found, rtol=1e-5)
     else:
-        assert found.shape == (1, 3) or found.ravel().tolist() == logits.argmax(axis=1).tolist()
+        assert found.ravel().tolist() == logits.argmax(axis=1).tolist()
+    assert judge.reading(judge.ann.scores).finished.shape == (1, *found.shape)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
@@ -214,4 +218,4 @@ def test_the_network_tends_to_its_ann(snn: SpikingModel) -> None:
     logits = ReferenceBackend().emit(snn).run(images() / 255, 256).logits[-1]
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(probabilities, snn.ann_logits({"x": images() / 255}), atol=0.05)
+    np.testing.assert_allclose(probabilities, snn.ann.run({"x": images() / 255})["y"], atol=0.05)

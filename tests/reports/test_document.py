@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import context, evaluation, layer, small_evaluation
+from evaluations import context, evaluation, layer, regression_evaluation, small_evaluation
 
 from snnconvert.reports.document import SCHEMA, to_plain, to_text
 from snnconvert.reports.evaluation import Evaluation
@@ -21,24 +21,35 @@ TYPES: dict[str, Any] = {
     "string": str,
     "integer": int,
     "number": (int, float),
+    "boolean": bool,
     "null": type(None),
 }
 KEYWORDS = {
-    *("$schema", "$id", "title", "description"),
+    *("$schema", "$id", "title", "description", "$defs", "$ref", "allOf", "enum"),
     *("type", "const", "properties", "required", "additionalProperties"),
     *("items", "minItems", "maxItems", "minimum", "maximum"),
 }
 
 
-def violations(value: Any, schema: Mapping[str, Any], path: str = "$") -> Iterator[str]:
+def violations(
+    value: Any, schema: Mapping[str, Any], path: str = "$", root: Mapping[str, Any] | None = None
+) -> Iterator[str]:
     """Yield where a value breaks a schema: the part of JSON Schema that ours uses."""
+    root = schema if root is None else root
     assert set(schema) <= KEYWORDS, path
+    for part in schema.get("allOf", []):
+        yield from violations(value, part, path, root)
+    if "$ref" in schema:
+        yield from violations(value, root["$defs"][schema["$ref"].rpartition("/")[2]], path, root)
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{path}: {value!r} is not one of {schema['enum']}"
     if "const" in schema and value != schema["const"]:
         yield f"{path}: {value!r} is not {schema['const']!r}"
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(
-        isinstance(value, TYPES[k]) and not isinstance(value, bool) for k in kinds
+        isinstance(value, TYPES[k]) and (k == "boolean" or not isinstance(value, bool))
+        for k in kinds
     ):
         yield f"{path}: {value!r} is not {kinds}"
         return
@@ -49,15 +60,17 @@ def violations(value: Any, schema: Mapping[str, Any], path: str = "$") -> Iterat
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
             yield f"{path}: {len(value)} items"
         for i, item in enumerate(value):
-            yield from violations(item, schema.get("items", {}), f"{path}[{i}]")
+            yield from violations(item, schema.get("items", {}), f"{path}[{i}]", root)
     elif isinstance(value, dict):
         properties = schema.get("properties", {})
         yield from (f"{path}: no {k}" for k in schema.get("required", []) if k not in value)
         for key, entry in value.items():
             if key in properties:
-                yield from violations(entry, properties[key], f"{path}.{key}")
-            elif schema.get("additionalProperties", True) is False:
+                yield from violations(entry, properties[key], f"{path}.{key}", root)
+            elif (others := schema.get("additionalProperties", True)) is False:
                 yield f"{path}: {key} is not in the schema"
+            elif isinstance(others, Mapping):
+                yield from violations(entry, others, f"{path}.{key}", root)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +84,8 @@ def schema(repository: Path) -> dict[str, Any]:
     [
         evaluation(),
         evaluation(labelled=False),
+        regression_evaluation(),
+        regression_evaluation(labelled=False, ladder=()),
         evaluation(timesteps=1, layers=1),
         evaluation(timesteps=512, layers=40, latency=512),
         evaluation(parity=None, resources={}, warnings=(), notes=(), ladder=()),
@@ -85,12 +100,14 @@ def test_the_document_follows_its_schema(made: Evaluation, schema: dict[str, Any
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
-        (("schema",), "snnconvert-report/2", "$.schema: 'snnconvert-report/2' is not"),
+        (("schema",), "snnconvert-report/1", "$.schema: 'snnconvert-report/1' is not"),
         (("ann", "accuracy"), 91.8, "$.ann.accuracy: 91.8 is out of range"),
         (("samples",), 10.5, "$.samples: 10.5 is not ['integer']"),
         (("layers",), [{}], "$.layers[0]: no name"),
         (("extra",), 1, "$: extra is not in the schema"),
         (("accuracy",), [], "$.accuracy: 0 items"),
+        (("metric", "direction"), "up", "$.metric.direction: 'up' is not one of"),
+        (("metric", "range"), ["0", 1], "$.metric.range[0]: '0' is not"),
     ],
 )
 def test_the_schema_finds_mistakes(
@@ -106,9 +123,9 @@ def test_the_schema_finds_mistakes(
 
 def test_the_schema_names_every_field_of_the_design(schema: dict[str, Any]) -> None:
     assert list(schema["properties"]) == [
-        *("schema", "model", "target", "fidelity", "calibration", "samples", "ann", "accuracy"),
-        *("ladder", "layers", "operations", "energy", "resources", "parity"),
-        *("approximations", "warnings", "notes"),
+        *("schema", "model", "target", "fidelity", "calibration", "samples", "metric", "ann"),
+        *("accuracy", "outputs", "ladder", "layers", "operations", "energy", "resources"),
+        *("parity", "quantised", "timing", "approximations", "warnings", "notes"),
     ]
     assert schema["properties"]["schema"]["const"] == SCHEMA
     assert set(schema["required"]) == set(schema["properties"])
@@ -121,6 +138,8 @@ def names(schema: Mapping[str, Any]) -> Iterator[str]:
         yield from names(inner)
     if "items" in schema:
         yield from names(schema["items"])
+    for inner in schema.get("$defs", {}).values():
+        yield from names(inner)
 
 
 def test_every_field_is_documented(repository: Path, schema: dict[str, Any]) -> None:
@@ -187,5 +206,14 @@ def test_csv_has_a_row_for_every_timestep() -> None:
 
 def test_csv_leaves_unknown_accuracies_empty() -> None:
     lines = evaluation(timesteps=2, labelled=False).to_csv().splitlines()
-    assert lines[0] == "timesteps,latency,accuracy,agreement,ci95_low,ci95_high"
-    assert re.fullmatch(r"2,2,,0\.\d+,,", lines[2])
+    assert lines[0] == (
+        "timesteps,latency,accuracy,agreement,ci95_low,ci95_high,value,relative_error,correlation"
+    )
+    assert re.fullmatch(r"2,2,,(0\.\d+),0\.\d+,0\.\d+,\1,,", lines[2])
+
+
+def test_csv_has_the_other_metrics_behind() -> None:
+    rows = list(csv.DictReader(io.StringIO(regression_evaluation(timesteps=4).to_csv())))
+    assert rows[-1]["accuracy"] == rows[-1]["agreement"] == ""
+    assert float(rows[-1]["value"]) == pytest.approx(0.53)
+    assert (float(rows[-1]["correlation"]), float(rows[-1]["r2"])) == (0.99, 0.87)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import context, small_evaluation, small_network
+from evaluations import context, judge, small_evaluation, small_network
 
 from snnconvert.backends.base import RunResult
 from snnconvert.backends.reference import ReferenceSimulation
@@ -17,7 +17,7 @@ from snnconvert.reports.evaluation import Evaluation, Measurement, evaluate
 def exact(measured: Measurement) -> Measurement:
     """What must be equal to the last bit: all but times and sums of floats."""
     layers = tuple(replace(x, relative_error=None, correlation=None) for x in measured.layers)
-    return replace(measured, seconds=0.0, final=None, layers=layers)  # type: ignore[arg-type]
+    return replace(measured, seconds=0.0, standings=None, layers=layers)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
@@ -25,7 +25,7 @@ def test_the_batch_size_changes_nothing(batch_size: int) -> None:
     whole, _ = small_evaluation()
     parts, _ = small_evaluation(batch_size=batch_size)
     assert exact(parts) == exact(whole)
-    assert np.array_equal(parts.final.agrees, whole.final.agrees)
+    assert [parts.standings.ends(n) for n in (1, 7)] == [whole.standings.ends(n) for n in (1, 7)]
     for one, other in zip(parts.layers, whole.layers, strict=True):
         assert one.relative_error == pytest.approx(other.relative_error, rel=1e-12)
         assert one.correlation == pytest.approx(other.correlation, rel=1e-12)
@@ -67,7 +67,8 @@ def test_without_labels_accuracy_is_unknown() -> None:
     measured, _ = small_evaluation(labels=None)
     evaluation = Evaluation(measured, context(ladder=()))
     assert evaluation.accuracy is None
-    assert evaluation.final.agreement >= 0
+    assert evaluation.final.agreement is not None
+    assert evaluation.value == evaluation.final.agreement
     assert evaluation.to_json()["ladder"]["target"] is None
 
 
@@ -99,7 +100,9 @@ class Recording:
 def recorded(**options: Any) -> tuple[Recording, Measurement]:
     emitted = Recording()
     settings: dict[str, Any] = {"timesteps": 3, "batch_size": 4, "ann_macs": 1.0}
-    measured = evaluate(emitted, emitted.samples, None, np.zeros((10, 5)), **(settings | options))
+    measured = evaluate(
+        emitted, emitted.samples, [judge(np.zeros((10, 5)))], **(settings | options)
+    )
     return emitted, measured
 
 
@@ -122,7 +125,7 @@ def test_counts_of_the_target_are_added_up() -> None:
     [
         ({"batch_size": 0}, UsageError, "batch size must be at least 1, not 0"),
         ({"timesteps": 0}, UsageError, "timesteps must be at least 1, not 0"),
-        ({"labels": np.zeros(9, int)}, DataError, "labels of shape (9,) for 10 samples"),
+        ({"labels": np.zeros(9, int)}, DataError, "output 'logits': 9 labels for 10 rows"),
         ({"labels": np.full(10, 5)}, DataError, "label 5 is out of range"),
     ],
 )
@@ -139,9 +142,10 @@ def test_samples_and_outputs_of_other_lengths_are_refused() -> None:
     emitted = ReferenceSimulation(network)
     options: dict[str, Any] = {"timesteps": 2, "batch_size": 2, "ann_macs": 1.0}
     with pytest.raises(DataError, match="the ANN's outputs are for 9 samples, not 10"):
-        evaluate(emitted, samples, None, np.zeros((9, 5)), **options)
+        evaluate(emitted, samples, [judge(np.zeros((9, 5)))], **options)
     with pytest.raises(DataError, match="no samples to evaluate"):
-        evaluate(emitted, {"image": samples["image"][:0]}, None, np.zeros((0, 5)), **options)
+        none = {"image": samples["image"][:0]}
+        evaluate(emitted, none, [judge(np.zeros((0, 5)))], **options)
     with pytest.raises(DataError, match="input 'other' has 3 samples, the first input 10"):
         two = {**samples, "other": np.zeros((3, 1))}
-        evaluate(emitted, two, None, np.zeros((10, 5)), **options)
+        evaluate(emitted, two, [judge(np.zeros((10, 5)))], **options)

@@ -1,8 +1,7 @@
 """The rungs, what they lose, and on which rows."""
 
-import numpy as np
 import pytest
-from evaluations import evaluation
+from evaluations import AGREEMENT, InventedStandings, evaluation, regression_evaluation
 
 from snnconvert.reports.ladder import (
     RUNGS,
@@ -11,7 +10,7 @@ from snnconvert.reports.ladder import (
     ends_of_ladder,
     steps_down,
 )
-from snnconvert.reports.metrics import FinalAnswers
+from snnconvert.reports.scores import MetricText, Standing
 
 
 def test_rungs_that_were_not_computed_say_so() -> None:
@@ -26,40 +25,39 @@ def test_a_rung_of_another_name_is_refused() -> None:
 
 
 def test_a_later_rung_takes_the_place_of_an_earlier() -> None:
-    assert complete_ladder([Rung("ann", 0.9), Rung("ann", 0.8)])[0].accuracy == 0.8
+    assert complete_ladder([Rung("ann", 0.9), Rung("ann", 0.8)])[0].value == 0.8
 
 
 def test_each_step_is_measured_from_the_rung_above_that_was_computed() -> None:
     rungs = complete_ladder([Rung("ann", 0.95), Rung("snn", 0.9), Rung("target", 0.91)])
-    assert steps_down(rungs) == pytest.approx({"snn": 0.05, "target": -0.01})
+    assert steps_down(rungs, MetricText()) == pytest.approx({"snn": 0.05, "target": -0.01})
 
 
 def test_without_labels_the_steps_are_those_of_the_agreement() -> None:
     rungs = complete_ladder([Rung("ann", None, 1.0), Rung("snn", None, 0.97)])
-    assert steps_down(rungs) == pytest.approx({"snn": 0.03})
+    assert steps_down(rungs, AGREEMENT) == pytest.approx({"snn": 0.03})
 
 
-def test_measured_counts_against_labels_and_against_the_ann() -> None:
-    outputs, ann = np.eye(4), np.roll(np.eye(4), 1, axis=0)
-    ann[0] = outputs[0]
-    rung = Rung.measured("snn", outputs, ann, np.array([0, 1, 0, 0]))
-    assert (rung.accuracy, rung.agreement, rung.samples) == (0.5, 0.25, 4)
-    assert Rung.measured("snn", outputs, ann, None).accuracy is None
+def test_a_rise_is_a_loss_where_lower_is_better() -> None:
+    metric = regression_evaluation().metric
+    rungs = [Rung("ann", 0.5), Rung("snn", 0.75), Rung("target", 0.625)]
+    assert steps_down(rungs, metric) == {"snn": 0.25, "target": -0.125}
 
 
-def test_ann_and_target_are_taken_on_the_rows_of_the_other_rungs() -> None:
-    final = FinalAnswers(
-        agrees=np.array([True, False, True, True]),
-        right=np.array([True, True, False, False]),
-        ann_right=np.array([True, False, False, False]),
-    )
-    ann, target = ends_of_ladder(final, 2)
-    assert (ann.accuracy, ann.agreement, ann.samples) == (0.5, 1.0, 2)
-    assert (target.accuracy, target.agreement, target.samples) == (1.0, 0.5, 2)
-    assert ends_of_ladder(FinalAnswers(final.agrees), 4)[1].agreement == 0.75
+def test_numbers_without_labels_are_ranked_by_their_distance_to_the_ann() -> None:
+    metric = regression_evaluation(labelled=False).metric
+    rungs = [Rung("ann", relative_error=0.0), Rung("snn", relative_error=0.25)]
+    assert steps_down(rungs, metric) == {"snn": 0.25}
+
+
+def test_ann_and_target_are_taken_from_the_standings() -> None:
+    standings = InventedStandings(Standing(0.5, 1.0, None), Standing(0.25, 0.75, None))
+    ann, target = ends_of_ladder(standings, 2)
+    assert (ann.value, ann.agreement, ann.samples) == (0.5, 1.0, 2)
+    assert (target.value, target.agreement, target.samples) == (0.25, 0.75, 2)
 
 
 def test_an_evaluation_puts_all_rungs_on_the_same_rows() -> None:
     rungs = evaluation(samples=1000, ladder=(Rung("snn", 1.0, 1.0, 200),)).ladder
-    assert {rung.samples for rung in rungs if rung.accuracy is not None} == {200}
+    assert {rung.samples for rung in rungs if rung.value is not None} == {200}
     assert {rung.samples for rung in evaluation(ladder=()).ladder if rung.samples} == {1000}

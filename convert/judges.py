@@ -1,0 +1,190 @@
+"""Labels, metrics and the ANN's values of every output, ready to judge a spiking network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.calibration.names import UNNAMED
+from snnconvert.convert.errors import DataError, UsageError, did_you_mean
+from snnconvert.convert.graph import OutputFunction, apply_output_function
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.quantiser import Quantise
+from snnconvert.convert.spiking_model import SpikingModel
+from snnconvert.reports.metric import Function, Metric
+from snnconvert.reports.metrics import find_metric
+from snnconvert.reports.readings import OutputLayout
+from snnconvert.reports.scores import Judge
+
+Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Labels: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Named: TypeAlias = str | Function | Metric
+MetricChoice: TypeAlias = Named | Mapping[str, Named] | None
+
+DECIDED_IN_FRONT = ("ArgMax", "Sigmoid")
+"""Functions behind which decisions can no longer be told apart, or tie."""
+
+BATCH = 64
+
+
+def judges_of(
+    snn: SpikingModel,
+    samples: Samples,
+    labels: Labels,
+    *,
+    metric: MetricChoice = None,
+    score_output: str | None = None,
+) -> tuple[Judge, ...]:
+    """Return how every output is judged, the headline first.
+
+    Parameters
+    ----------
+    snn : SpikingModel
+    samples : dict of (N, *shape) arrays
+        Preprocessed.
+    labels : dict of arrays
+        By output name; ``UNNAMED`` are the headline's.
+    metric : str, callable, Metric or dict by output name, optional
+        A single one is the headline's.
+    score_output : str, optional
+        The headline; default: the first output with labels, else the first.
+
+    Raises
+    ------
+    DataError
+        If labels do not fit, or a metric was asked for where there are none.
+    UsageError
+        If an output or a metric is unknown.
+    """
+    names = snn.graph.output_names
+    headline = _headline(names, labels, score_output)
+    metrics = _metrics(names, headline, metric)
+    by_output = _by_output(names, headline, labels)
+    for name in metrics:
+        if name not in by_output and metrics[name] is not None:
+            raise DataError(
+                f"a metric needs labels, output {name!r} has none",
+                hint="give labels (y, or the output's name), or leave the metric out",
+            )
+    finished = snn.ann.run(samples)
+    scores = _scores(snn, samples)
+    found = {}
+    for name, layout in _layouts(snn, finished).items():
+        ann = finished[name]
+        given = by_output.get(name)
+        found[name] = Judge(layout, scores.get(name, ann), ann, given, metrics.get(name))
+    return (found[headline], *(judge for name, judge in found.items() if name != headline))
+
+
+def check_metrics(names: Sequence[str], metric: MetricChoice, score_output: str | None) -> None:
+    """Refuse metrics and outputs that do not exist, before any work.
+
+    Raises
+    ------
+    UsageError
+    """
+    _metrics(names, _headline(names, {}, score_output), metric)
+
+
+def _headline(names: Sequence[str], labels: Labels, chosen: str | None) -> str:
+    if chosen is not None:
+        if chosen not in names:
+            raise _unknown(chosen, names, "to score")
+        return chosen
+    labelled = [name for name in names if name in labels]
+    return names[0] if UNNAMED in labels or not labelled else labelled[0]
+
+
+def _metrics(names: Sequence[str], headline: str, metric: MetricChoice) -> dict[str, Metric | None]:
+    """Return the metrics by output name."""
+    if not isinstance(metric, Mapping):
+        return {} if metric is None else {headline: find_metric(metric)}
+    chosen = {}
+    for name, given in metric.items():
+        if name != UNNAMED and name not in names:
+            raise _unknown(name, names, "for a metric")
+        chosen[headline if name == UNNAMED else name] = find_metric(given)
+    return chosen
+
+
+def _by_output(names: Sequence[str], headline: str, labels: Labels) -> dict[str, Any]:
+    found = {name: array for name, array in labels.items() if name != UNNAMED}
+    for name in found:
+        if name not in names:
+            hint = did_you_mean(name, list(names))
+            raise DataError(f"labels for {name!r}, which is no output of the network", hint=hint)
+    if UNNAMED in labels:
+        if headline in found:
+            raise DataError(f"output {headline!r} has labels by its name, and others without one")
+        found[headline] = labels[UNNAMED]
+    return found
+
+
+def _unknown(name: str, names: Sequence[str], what: str) -> UsageError:
+    return UsageError(
+        f"no output {name!r} {what}",
+        hint=f"{did_you_mean(name, list(names))}; outputs: {', '.join(names)}",
+    )
+
+
+def _layouts(snn: SpikingModel, finished: Mapping[str, FloatArray]) -> dict[str, OutputLayout]:
+    """Return the layout of every output; readouts are in the order of the graph's outputs."""
+    graph = snn.graph
+    layouts = {}
+    for name, functions, readout in zip(
+        graph.output_names, graph.output_functions, snn.network.readouts, strict=True
+    ):
+        quantisers = list(takewhile(lambda f: isinstance(f, Quantise), functions))
+        named = [f for f in functions if isinstance(f, OutputFunction)]
+        axes = [f.axis % len(readout.shape) for f in named if f.kind != "Sigmoid"]
+        layouts[name] = OutputLayout(
+            name=name,
+            shape=readout.shape,
+            given=tuple(finished[name].shape[1:]),
+            readout=readout.name,
+            finish=_applied(functions[len(quantisers) :]),
+            rounded=_applied(quantisers),
+            class_axis=axes[-1] if axes else None,
+            probability=any(f.kind == "Sigmoid" for f in named),
+        )
+    return layouts
+
+
+def _applied(
+    functions: Sequence[OutputFunction | Quantise],
+) -> Callable[[FloatArray], FloatArray] | None:
+    def applied(values: FloatArray) -> FloatArray:
+        for function in functions:
+            values = apply_output_function(function, values)
+        return values
+
+    return applied if functions else None
+
+
+def _hides_decisions(function: OutputFunction | Quantise) -> bool:
+    return isinstance(function, OutputFunction) and function.kind in DECIDED_IN_FRONT
+
+
+def _scores(snn: SpikingModel, samples: Samples) -> dict[str, FloatArray]:
+    """Return the ANN's values in front of functions behind which decisions cannot be read."""
+    from snnconvert.convert.pipeline import original_graph
+
+    functions = dict(zip(snn.graph.output_names, snn.graph.output_functions, strict=True))
+    wanted = [n for n, fs in functions.items() if any(_hides_decisions(f) for f in fs)]
+    if not wanted:
+        return {}
+    graph = original_graph(snn.model_bytes, snn.input_shapes)
+    nodes = dict(zip(graph.output_names, graph.outputs, strict=True))
+    count = len(next(iter(samples.values())))
+    parts = [
+        graph.evaluate(
+            {name: rows[start : start + BATCH] for name, rows in samples.items()},
+            [nodes[name] for name in wanted],
+        )
+        for start in range(0, count, BATCH)
+    ]
+    return {name: np.concatenate([part[nodes[name]] for part in parts]) for name in wanted}
