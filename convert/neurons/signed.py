@@ -58,7 +58,7 @@ class SignedSpikes:
     >>> neuron = SignedSpikes(np.float64(4.0), np.float64(2.0))
     >>> state = neuron.initial_state((1,))
     >>> [int(neuron.step(np.array([x]), state)[0]) for x in (9.0, 0.0, -8.0, 0.0, -9.0)]
-    [1, 1, -1, 0, -1]
+    [1, 1, -1, -1, 0]
 
     References
     ----------
