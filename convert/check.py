@@ -129,7 +129,7 @@ class _Judge:
         outputs: Sequence[str] | None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
         *,
-        part: bool = False,
+        quick: bool = False,
     ) -> _Judged:
         """Import what lies between tensors, lower it and ask the target."""
         shapes = self.input_shapes if input_shapes is None else input_shapes
@@ -141,7 +141,7 @@ class _Judge:
         if found:
             verdicts = _with_refusals(imported.verdicts, found)
             return _Judged(imported, tuple(found), verdicts, names)
-        if part and self.backend.capabilities.exact:  # it takes any network: none need be built
+        if quick and self.backend.capabilities.exact:  # it takes any network: none need be built
             verdicts = _with_functions(imported.verdicts, exact_graph(imported.graph))
             return _Judged(imported, (), verdicts, names)
         lowered = lower(imported.graph)
@@ -190,16 +190,17 @@ class _Judge:
         same = outputs is None and part.outputs == structure.outputs
         cut_outputs = None if same else part.outputs
         given = self._given(part, structure.inputs)
+        quick = judged.network is None  # else the target itself refused something
         try:
             try:
-                found = self.judge(cut_inputs, cut_outputs, given, part=True)
+                found = self.judge(cut_inputs, cut_outputs, given, quick=quick)
             except OpenShapeError:
                 given |= {
                     name: judged.imported.shapes[name]
                     for name in part.inputs
                     if name not in structure.inputs
                 }
-                found = self.judge(cut_inputs, cut_outputs, given, part=True)
+                found = self.judge(cut_inputs, cut_outputs, given, quick=quick)
         except (ModelFileError, UsageError, UnsupportedModelError):
             return set()
         if found.problems:

@@ -141,8 +141,9 @@ class TestNodes:
 class TestResult:
     def test_it_is_a_sequence_of_problems(self) -> None:
         verdict = check_model(gated())
-        assert len(verdict) == 1 and not verdict.convertible and bool(verdict)
-        assert isinstance(verdict[0], Problem) and verdict[0].node == "gate"
+        assert len(verdict) == 1 and not verdict.convertible
+        first: object = verdict[0]
+        assert isinstance(first, Problem) and verdict[0].node == "gate"
         assert list(verdict) == list(verdict[:]) == list(verdict.problems)
         fine = check_model(plain())
         assert not fine and list(fine) == []
@@ -201,6 +202,11 @@ class TestRefusals:
         assert [p.node for p in verdict] == ["mystery"]
         assert fates(verdict)["gemm"] == "unjudged"
         assert "5 unjudged" not in verdict.render() and "4 unjudged" in verdict.render()
+
+    def test_a_neuron_that_the_target_lacks_is_no_matter_of_parts(self) -> None:
+        verdict = check_model(plain(), target="loihi", neuron="signed")
+        assert {p.code for p in verdict} == {"target-limit"}
+        assert verdict.cut is None or verdict.cut.activations == 0
 
     def test_an_inner_softmax_has_its_place(self) -> None:
         inner = make_node("Softmax", ["r"], ["g"], name="inner")

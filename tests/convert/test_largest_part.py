@@ -15,7 +15,10 @@ from snnconvert.convert.largest_part import Part, parts_without
 
 def structure_of(sources: list[tuple[int, ...]]) -> Structure:
     """Return a graph whose node i reads those nodes; -1 is the input. Loose ends are outputs."""
-    tensor = lambda i: "x" if i < 0 else f"t{i}"  # noqa: E731
+
+    def tensor(i: int) -> str:
+        return "x" if i < 0 else f"t{i}"
+
     nodes = [
         make_node("Sum", [tensor(s) for s in read], [tensor(i)], name=f"n{i}")
         for i, read in enumerate(sources)
