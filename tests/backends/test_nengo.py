@@ -503,11 +503,13 @@ def test_presented_samples(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("make", [residual_network, delayed_network, staged_network])
+@pytest.mark.parametrize("neuron", ["if", "signed", "graded:3"])
 def test_restarts_within_a_simulation(
-    rng: np.random.Generator, make: Callable[[np.random.Generator], Network]
+    rng: np.random.Generator, make: Callable[[np.random.Generator], Network], neuron: str
 ) -> None:
     """One sample after the other in a larger model: each as if it were alone."""
     network, x = make(rng), rng.normal(0, 1, (4, 2, 6, 6))
+    network = network.replace_nodes(replace(p, neuron=neuron) for p in network.populations)
     steps = network.latency(20)
     alone = NengoBackend().emit(network).run(x, 20, record=("*",))
     with nengo.Network() as model:
@@ -516,7 +518,7 @@ def test_restarts_within_a_simulation(
         nengo.Connection(nengo.Node(images), emitted.input, synapse=None)
     data = simulate(model, 4 * steps)
     for name, train in alone.spikes.items():
-        ours = data[f"{name}/spikes"].reshape(4, *train[:, 0].shape).swapaxes(0, 1) > 0
+        ours = data[f"{name}/spikes"].reshape(4, *train[:, 0].shape).swapaxes(0, 1) * emitted.dt
         assert train.any()
         np.testing.assert_array_equal(ours, train)
     logits = data["y"].reshape(4, steps, 3).swapaxes(0, 1)

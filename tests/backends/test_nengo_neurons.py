@@ -8,9 +8,15 @@ import numpy.typing as npt
 import pytest
 
 from snnconvert.backends.nengo.engine import nengo
-from snnconvert.backends.nengo.neurons import SignedIntegrateAndFire
+from snnconvert.backends.nengo.neurons import (
+    GradedIntegrateAndFire,
+    SignedIntegrateAndFire,
+    TernaryIntegrateAndFire,
+)
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.neurons.graded import GradedSpikes
 from snnconvert.convert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.convert.neurons.signed import SignedSpikes
 
 
 def spikes(neuron: Any, currents: FloatArray, *, dt: float = 0.001) -> FloatArray:
@@ -19,7 +25,7 @@ def spikes(neuron: Any, currents: FloatArray, *, dt: float = 0.001) -> FloatArra
     out, trains, rate = np.zeros(currents.shape[1]), [], round(1 / dt)
     for current in currents:
         neuron.step(dt, current * rate, out, **state)
-        assert set(out) <= {0, rate}
+        assert set(out) <= {height * rate for height in range(-1, 8)}
         trains.append(out / rate)
     return np.stack(trains)
 
@@ -49,6 +55,34 @@ def test_it_steps_as_the_plain_model(rng: np.random.Generator, reset: Any, thres
     expected = np.stack([plain.step(current, state) for current in currents])
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(spikes(neuron, currents), expected)
+
+
+def test_signed_and_graded_types_step_as_the_plain_models(rng: np.random.Generator) -> None:
+    currents = rng.integers(-128, 160, (200, 4)) / 64
+    threshold, v_init = np.array([0.5, 1.0, 1.75, 2.0]), np.array([0.0, 0.25, 0.375, 1.0])
+    start = {"voltage": v_init}
+    ternary = TernaryIntegrateAndFire(threshold, initial_state=start)
+    graded = GradedIntegrateAndFire(3, threshold, initial_state=start)
+    models = (SignedSpikes(threshold, v_init), GradedSpikes(threshold, v_init, 3))
+    for neuron, model in zip((ternary, graded), models, strict=True):
+        state = model.initial_state((4,))
+        expected = np.stack([model.step(current, state) for current in currents])
+        assert len(np.unique(expected)) >= 3
+        np.testing.assert_array_equal(spikes(neuron, currents), expected)
+
+
+def test_the_firing_windows_of_signed_and_graded_types() -> None:
+    currents = np.array([[0.75], [2.0], [0.0], [0.0], [-3.0], [0.0], [0.0]])
+    ternary = TernaryIntegrateAndFire(start=2, stop=6)
+    np.testing.assert_array_equal(spikes(ternary, currents)[:, 0], [0, 0, 1, 1, -1, -1, 0])
+    graded = GradedIntegrateAndFire(7, start=2, stop=6)
+    np.testing.assert_array_equal(spikes(graded, currents)[:, 0], [0, 0, 2, 0, 0, 0, 0])
+    assert ternary.negative
+    assert not graded.negative
+    assert "reset" not in repr(ternary)
+    assert (
+        pickle.loads(pickle.dumps(graded)) == graded != GradedIntegrateAndFire(6, start=2, stop=6)
+    )
 
 
 def test_the_firing_window() -> None:

@@ -25,6 +25,7 @@ from snnconvert.convert.linear import (
 )
 from snnconvert.convert.lower import lower
 from snnconvert.convert.network import Input, Network, Population
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.passes.count_readout import count_readout
 
 
@@ -505,7 +506,8 @@ def quantised(network: Network, timesteps: int) -> Activation:
     def activation(node: Node, x: FloatArray) -> FloatArray:
         p = population(network, node.name)
         counts = np.floor((x * timesteps + p.v_init) / p.threshold)
-        return np.asarray(np.clip(counts, 0, timesteps) * p.threshold / timesteps)
+        most = timesteps * spike_values(p.neuron).highest
+        return np.asarray(np.clip(counts, 0, most) * p.threshold / timesteps)
 
     return activation
 
@@ -517,13 +519,13 @@ def staged_outputs(network: Network, samples: dict[str, FloatArray], t: int) -> 
 
 
 @settings(max_examples=40)
-@given(graphs(functions=False), st.integers(0, 99))
-def test_staged_it_is_the_quantised_graph(graph: Graph, seed: int) -> None:
+@given(graphs(functions=False), st.integers(0, 99), st.sampled_from(["if", "signed", "graded:4"]))
+def test_staged_it_is_the_quantised_graph(graph: Graph, seed: int, neuron: str) -> None:
     after = lower(dyadic(graph))
     rng = np.random.default_rng(seed)
     scales = {n.name: 2.0 ** rng.integers(-2, 2, (1,) * len(n.shape)) for n in after.activations}
     samples = {name: np.rint(8 * x) / 8 for name, x in samples_for(after).items()}
-    network = build_network(after, scales)
+    network = build_network(after, scales, neuron=neuron)
     expected = after.evaluate(samples, activation=quantised(network, 8), dtype=np.float64)
     found = staged_outputs(network, samples, 8)
     for name, value in zip(after.outputs, found, strict=True):
@@ -546,6 +548,21 @@ def test_a_staged_tree_is_the_maximum_of_the_quantised_values(data: st.DataObjec
     expected = graph.evaluate(samples, activation=quantised(network, 8), dtype=np.float64)
     (found,) = staged_outputs(network, samples, 8)
     np.testing.assert_array_equal(found, expected["pool"])
+
+
+def test_a_graded_neuron_shares_the_scale_among_its_payloads() -> None:
+    """Full rate stands for the calibrated activation, also in max-pooling trees."""
+    sketch = Sketch()
+    relu = sketch.relu(sketch.conv(sketch.input((2, 8, 8)), 3), name="relu")
+    after = lower(sketch.graph(sketch.pool(relu, name="pool")))
+    plain = build_network(after, per_channel(after))
+    graded = build_network(after, per_channel(after), neuron="graded:4")
+    for p in graded.populations:
+        assert p.neuron == "graded:4"
+        for field in ("threshold", "amplitude", "scale", "v_init"):
+            whole = getattr(population(plain, p.name), field)
+            np.testing.assert_array_equal(getattr(p, field), whole / 4)
+        np.testing.assert_array_equal(p.bias, population(plain, p.name).bias)
 
 
 def test_a_threshold_that_the_function_dictates_needs_no_statistics() -> None:

@@ -77,6 +77,14 @@ def test_few_steps_call_for_a_smaller_threshold(rng: np.random.Generator) -> Non
     assert thresholds[0] < 0.2 * spread.maximum < 0.8 * spread.maximum < thresholds[-1]
 
 
+def test_payloads_multiply_the_levels(rng: np.random.Generator) -> None:
+    spread = distribution(heavy_tailed(rng))
+    for name in ("mse", "auto", "balance"):
+        graded = get_method(name, timesteps=4, levels_per_step=8).threshold(spread)
+        assert graded == get_method(name, timesteps=32).threshold(spread)
+    assert get_method("max", timesteps=4, levels_per_step=8).threshold(spread) == spread.maximum
+
+
 def test_timesteps_out_of_range() -> None:
     with pytest.raises(UsageError, match="timesteps must be at least 1, not 0"):
         get_method("mse", timesteps=0)
