@@ -326,6 +326,13 @@ _RUN_OPTIONS = _options(
 @click.option(
     "--readout", type=click.Choice(["membrane", "count"]), default="membrane", show_default=True
 )
+@click.option(
+    "--corrections",
+    default="auto",
+    show_default=True,
+    metavar="NAMES",
+    help="auto, none, or of: weights,thresholds,bias,potentials.",
+)
 @click.option("--weight-bits", type=int, metavar="N", help="Round weights to N-bit integers.")
 @click.option("--ramps", type=int, metavar="N", help="Ramps for each smooth activation,")
 @click.option(
@@ -370,6 +377,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 reset=options["reset"],
                 schedule=_schedule(options["schedule"]),
                 readout=options["readout"],
+                corrections=options["corrections"],
                 weight_bits=options["weight_bits"],
                 ramps=options["ramps"],
                 curve_error=options["curve_error"],

@@ -4,18 +4,24 @@ Every node sees all T steps at once, so a correction of one population can be tr
 the same currents before its spikes go on to the next: later populations are corrected on the
 prefix that was corrected before them. The dense kernels of the CPU backend do the work, in
 float32 and without the exact grids of a run: corrections are statistics.
+
+A staged network is replayed in the time of each node's own window: delays make everything of a
+sample arrive in the same T steps, and a population fires in T steps that begin `holdoff` later.
+Where all of the charge arrives first, its order means nothing: one frame with the sums of all steps
+stands for them, and a full schedule costs as much as one step.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.calibration.schedules import constant_fed
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import Chain, FloatArray, Scale, apply_chain
 from snnconvert.convert.network import (
@@ -27,10 +33,14 @@ from snnconvert.convert.network import (
     Readout,
     Relay,
 )
+from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.simplify import simplify_chain
 
 MEMORY = 2**30
 """Bytes that currents and spikes of a replay take together, about."""
+
+CHUNK = 32
+"""Rows that the ANN is evaluated on at a time."""
 
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
@@ -44,40 +54,102 @@ class Drive:
     sums : (T, n, size) float32 array
         What arrives in each step, neurons as the CPU backend stores them; T = 0: nothing does.
     constant : (1 or n, size) float64 array
-        Analog currents, without the bias.
+        Analog currents of a step, without the bias.
     timesteps : int
+    holdoff : int
+        Steps, at most T, between the first arrival and the first step that may fire.
+    whole : bool
+        `sums` has one frame with the sums of all steps, and the spikes go on the same way.
     """
 
     sums: FloatArray
     constant: FloatArray
     timesteps: int
+    holdoff: int = 0
+    whole: bool = False
 
     def spikes(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """Return the spike train (T, n, size) and the counts (n, *shape) under the currents."""
-        from snnconvert.backends.cpu.layout import from_stored, per_neuron, stored_shape
+        """Return the spike train (T, n, size) and the counts (n, *shape) under the currents.
+
+        The train has one frame with the counts where the drive has one frame.
+        """
+        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+        train, counts = self._whole(population) if self.whole else self._steps(population)
+        shape = population.shape
+        return train, from_stored(counts.reshape(len(counts), *stored_shape(shape)), shape)
+
+    def _steps(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        from snnconvert.backends.cpu.layout import per_neuron
         from snnconvert.backends.cpu.neurons import Neurons
 
-        shape = population.shape
-        n = max(self.sums.shape[1], len(self.constant))
         neurons = Neurons.of(population)
-        membranes = neurons.membranes(n)
+        membranes = neurons.membranes(self.rows)
         train = np.empty((self.timesteps, *membranes.voltage.shape), np.float32)
-        constant = np.ascontiguousarray(self.constant + per_neuron(population.bias, shape))
-        neurons.advance(membranes, constant, self.sums, train, self.timesteps)
-        return train, from_stored(membranes.counts.reshape(n, *stored_shape(shape)), shape)
+        bias = per_neuron(population.bias, population.shape)
+        constant = np.ascontiguousarray(self.constant + bias)
+        held, later = self.sums[: self.holdoff], self.sums[self.holdoff :]
+        if self.holdoff:
+            neurons.advance(membranes, constant, held, train[:0], self.holdoff)
+        open_steps = self.timesteps - self.holdoff
+        if open_steps:
+            neurons.advance(membranes, constant, later, train[:open_steps], open_steps)
+        if self.holdoff:
+            silence = np.zeros((1, constant.shape[1]))
+            neurons.advance(membranes, silence, self.sums[:0], train[open_steps:], self.holdoff)
+        return train, membranes.counts
+
+    def _whole(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Count as ``quantised.py`` does: all of the charge is there before the first spike."""
+        from snnconvert.backends.cpu.layout import per_neuron
+
+        threshold, v_init, bias = (
+            per_neuron(parameter, population.shape)
+            for parameter in (population.threshold, population.v_init, population.bias)
+        )
+        charge = self.mean_current() + bias
+        charge *= self.timesteps
+        charge += v_init
+        charge /= threshold
+        most = self.timesteps * spike_values(population.neuron).highest
+        counts = np.clip(np.floor(charge, out=charge), 0, most, out=charge)
+        return counts[None].astype(np.float32), counts.astype(np.int64)
 
     def counts(self, population: Population) -> npt.NDArray[np.int64]:
         """Return the spike counts (n, *shape) under the currents."""
         return self.spikes(population)[1]
+
+    def decoded(self, population: Population) -> FloatArray:
+        """Return the activations (n, *shape) that the spikes stand for, float32."""
+        rates = self.counts(population) / np.float32(self.timesteps)
+        return np.asarray(population.amplitude.astype(np.float32) * rates, np.float32)
+
+    def mean_current(self) -> FloatArray:
+        """Return the mean current (n, size) of a step, neurons as stored, without the bias."""
+        arrived = self.sums.sum(axis=0, dtype=np.float64) / self.timesteps
+        return np.asarray(np.broadcast_to(self.constant, (self.rows, arrived.shape[-1])) + arrived)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return max(int(self.sums.shape[1]), len(self.constant))
+
+    def first_rows(self, count: int) -> Drive:
+        """Return the drive of the first rows alone."""
+        constant = self.constant[:count] if len(self.constant) > 1 else self.constant
+        sums = np.ascontiguousarray(self.sums[:, :count])
+        return replace(self, sums=sums, constant=constant)
 
 
 Correct: TypeAlias = Callable[[Population, Drive], Population]
 
 
 def rows_that_fit(network: Network, timesteps: int) -> int:
-    """Return how many rows a replay can take within ``MEMORY``."""
-    widest = max((math.prod(node.shape) for node in network.nodes), default=1)
-    return max(MEMORY // (4 * timesteps * 4 * widest), 1)
+    """Return how many rows a replay and their activations can take within ``MEMORY`` each."""
+    sizes = [math.prod(node.shape) for node in network.nodes]
+    trains = 4 * timesteps * 4 * max(sizes, default=1)
+    activations = 2 * 4 * sum(sizes)
+    return max(MEMORY // max(trains, activations, 1), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +159,28 @@ class Replayed:
     Attributes
     ----------
     network : Network
-    outputs : dict of (n, *shape) float64 arrays
-        Mean current of each readout over all T steps.
+    currents : dict of (T, n, *shape) float64 arrays
+        Current of each readout in each step, in ANN units; one frame with the mean of all steps
+        where every population receives its charge first.
     """
 
     network: Network
-    outputs: dict[str, FloatArray]
+    currents: dict[str, FloatArray]
+
+    @property
+    def outputs(self) -> dict[str, FloatArray]:
+        """Mean current of each readout over all steps, (n, *shape) float64."""
+        return {name: current.mean(axis=0) for name, current in self.currents.items()}
 
 
 def replay(
-    network: Network, rows: Samples, timesteps: int, correct: Correct | None = None
+    network: Network,
+    rows: Samples,
+    timesteps: int,
+    correct: Correct | None = None,
+    *,
+    holdoff: int = 0,
+    refit: Refit | None = None,
 ) -> Replayed:
     """Replay rows, with every population as `correct` returns it.
 
@@ -110,76 +194,108 @@ def replay(
     correct : callable, optional
         Gets each population, in order, with its drive under the corrected ones before it, and
         returns what takes its place.
+    holdoff : int
+        Steps for which each population gathers charge before it may fire, as in
+        ``schedules.py``; those that constant currents alone feed do not wait.
+    refit : callable, optional
+        Called for each population before `correct`, to change the connections into it.
     """
-    run = _Replay(network, rows, timesteps)
-    nodes = [
-        run.visit(node, correct or (lambda population, _: population)) for node in network.nodes
-    ]
-    return Replayed(network.replace_nodes(nodes), run.outputs)
+    run = ReplayState(network, rows, timesteps, holdoff)
+    nodes = [run.visit(node, correct or _unchanged, refit) for node in network.nodes]
+    return Replayed(run.network.replace_nodes(nodes), run.currents)
 
 
 def _unchanged(population: Population, _: Drive) -> Population:
     return population
 
 
-class _Replay:
-    """The trains that later nodes still need."""
+class ReplayState:
+    """Where a replay stands: what was corrected so far, and the trains that later nodes need.
 
-    def __init__(self, network: Network, rows: Samples, timesteps: int) -> None:
+    Attributes
+    ----------
+    network : Network
+        With the connections as they were changed so far.
+    """
+
+    def __init__(self, network: Network, rows: Samples, timesteps: int, holdoff: int) -> None:
         self.network, self.timesteps = network, timesteps
+        self.holdoff = min(holdoff, timesteps)
         self.n = len(next(iter(rows.values())))
         self.rows = {name: np.asarray(array) for name, array in rows.items()}
         self.trains: dict[str, FloatArray] = {}
-        self.outputs: dict[str, FloatArray] = {}
+        self.currents: dict[str, FloatArray] = {}
         self.nodes: dict[str, NetworkNode] = {node.name: node for node in network.nodes}
         self.last_use = {c.source: n.name for n in network.nodes for c in network.incoming(n.name)}
+        self.steady = constant_fed(network)
+        self.whole = self.holdoff == timesteps and self._sums_may_stand_for_steps()
 
-    def visit(self, node: NetworkNode, correct: Correct) -> NetworkNode:
+    def _sums_may_stand_for_steps(self) -> bool:
+        """Tell whether spike counts are all that matters of every population."""
+        return all(p.reset == "subtract" for p in self.network.populations)
+
+    @property
+    def frames(self) -> int:
+        """Frames of each train: T, or one with the sums of all steps."""
+        return 1 if self.whole else self.timesteps
+
+    def visit(self, node: NetworkNode, correct: Correct, refit: Refit | None) -> NetworkNode:
         """Advance by one node; return what takes its place."""
         if isinstance(node, Population):
-            drive = self._drive(node)
+            node = node if refit is None else refit(node, self)
+            drive = self.drive(node)
             node = correct(node, drive)
-            self.nodes[node.name] = node
             self.trains[node.name] = drive.spikes(node)[0]
         elif isinstance(node, Relay):
-            drive = self._drive(node)
-            sums = drive.sums if len(drive.sums) else np.zeros((self.timesteps, 1, 1), np.float32)
-            self.trains[node.name] = np.asarray(sums + drive.constant, np.float32)
+            self.trains[node.name] = np.asarray(self._per_frame(self.drive(node)), np.float32)
         elif isinstance(node, Readout):
-            self.outputs[node.name] = self._decoded(node)
+            self.currents[node.name] = self._read(node)
         elif node.encoding == "events":
-            self.trains[node.name] = self._frames(node)
+            self.trains[node.name] = self._event_frames(node)
+        self.nodes[node.name] = node
         for source in [s for s in self.trains if self.last_use.get(s, s) == node.name]:
             del self.trains[source]
         return node
 
-    def _decoded(self, node: Readout) -> FloatArray:
+    def _per_frame(self, drive: Drive) -> FloatArray:
+        """Return all currents (frames, n, size)."""
+        constant = drive.constant * (self.timesteps / self.frames)
+        if len(drive.sums):
+            return np.asarray(drive.sums + constant)
+        return np.broadcast_to(constant, (self.frames, self.n, constant.shape[-1]))
+
+    def _read(self, node: Readout) -> FloatArray:
         from snnconvert.backends.cpu.layout import from_stored, stored_shape
 
-        drive = self._drive(node)
-        mean = drive.sums.sum(axis=0, dtype=np.float64) / self.timesteps + drive.constant
-        decoded = from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
-        return np.asarray((decoded + node.bias) * node.scale)
+        frames = self._per_frame(self.drive(node)) * (self.frames / self.timesteps)
+        stored = frames.reshape(self.frames, self.n, *stored_shape(node.shape))
+        return np.asarray((from_stored(stored, node.shape) + node.bias) * node.scale)
 
-    def _drive(self, node: Population | Relay | Readout) -> Drive:
+    def drive(self, node: Population | Relay | Readout) -> Drive:
+        """Return the currents into a node under the populations before it."""
         size = math.prod(node.shape)
         sums: FloatArray | None = None
         constant = np.zeros((1, size))
         for connection in self.network.incoming(node.name):
-            if self._is_analog(connection):
+            if self.is_analog(connection):
                 constant = constant + self._analog(connection)
                 continue
-            arriving = self._arriving(connection).reshape(self.timesteps, self.n, size)
+            arriving = self._arriving(connection).reshape(self.frames, self.n, size)
             sums = arriving if sums is None else sums + arriving
+        waits = node.name not in self.steady
         if sums is None:
-            return Drive(
-                np.zeros((0, self.n, size), np.float32),
-                np.broadcast_to(constant, (self.n, size)),
-                self.timesteps,
-            )
-        return Drive(np.ascontiguousarray(sums), constant, self.timesteps)
+            sums = np.zeros((0, self.n, size), np.float32)
+            constant = np.broadcast_to(constant, (self.n, size))
+        return Drive(
+            np.ascontiguousarray(sums),
+            constant,
+            self.timesteps,
+            self.holdoff if waits else 0,
+            self.whole,
+        )
 
-    def _is_analog(self, connection: Connection) -> bool:
+    def is_analog(self, connection: Connection) -> bool:
+        """Tell whether a connection brings a constant current."""
         source = self.nodes[connection.source]
         return isinstance(source, Input) and source.encoding == "current"
 
@@ -197,9 +313,7 @@ class _Replay:
         kernel = DenseKernel(self._amplified(connection), source.shape, np.float32)
         train = self.trains[connection.source]
         with exact_torch():
-            return kernel.currents(
-                train.reshape(self.timesteps, self.n, *stored_shape(source.shape))
-            )
+            return kernel.currents(train.reshape(self.frames, self.n, *stored_shape(source.shape)))
 
     def _amplified(self, connection: Connection) -> Chain:
         source = self.nodes[connection.source]
@@ -207,14 +321,42 @@ class _Replay:
             return connection.operators
         return simplify_chain((Scale(source.shape, source.amplitude), *connection.operators))
 
-    def _frames(self, node: Input) -> FloatArray:
+    def mean_sent(self, source: str) -> FloatArray:
+        """Return what a node sends in a step on average, (n, *shape) float32, in ANN units."""
+        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+        node = self.nodes[source]
+        mean = self.trains[source].reshape(self.frames, self.n, -1).sum(axis=0) / self.timesteps
+        values = from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
+        amplitude = node.amplitude if isinstance(node, Population) else 1.0
+        return np.asarray(values * np.float32(1) * amplitude, np.float32)
+
+    def mean_current(self, node: Population) -> FloatArray:
+        """Return the mean current of a step into a population, (n, *shape), without its bias."""
+        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+        mean = self.drive(node).mean_current()
+        return from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
+
+    def replace_connection(self, connection: Connection, operators: Chain) -> None:
+        """Put other operators in the place of a connection's."""
+        changed = replace(connection, operators=operators)
+        connections = (changed if c is connection else c for c in self.network.connections)
+        self.network = replace(self.network, connections=tuple(connections))
+
+    def _event_frames(self, node: Input) -> FloatArray:
         """Return event frames as a train; frames beyond the last are zero."""
         from snnconvert.backends.cpu.layout import to_stored
 
         frames = to_stored(self.rows[node.name].swapaxes(0, 1), node.shape)[: self.timesteps]
+        if self.whole:
+            return np.asarray(frames.sum(axis=0, keepdims=True), np.float32)
         train = np.zeros((self.timesteps, *frames.shape[1:]), np.float32)
         train[: len(frames)] = frames
         return train
+
+
+Refit: TypeAlias = Callable[[Population, ReplayState], Population]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +368,8 @@ class Teacher:
     rows : dict of (n, *shape) arrays
         As many of the given rows as a replay can take.
     activations : dict of arrays
-        By name of the Graph node, as ``Population.tensor`` and ``Readout.tensor`` have it.
+        By name of the Graph node, as ``Population.tensor`` and ``Readout.tensor`` have it, and of
+        the node before each population's. float32.
     """
 
     rows: dict[str, npt.NDArray[Any]]
@@ -234,12 +377,31 @@ class Teacher:
 
     @classmethod
     def of(cls, network: Network, graph: Graph, rows: Samples, timesteps: int) -> Teacher:
-        """Evaluate the lowered graph at every population and readout."""
+        """Evaluate the lowered graph at every population, before and behind it, and readout."""
         count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
         used = {name: array[:count] for name, array in rows.items()}
-        tensors = [p.tensor for p in network.populations] + [r.tensor for r in network.readouts]
-        names = dict.fromkeys(tensor for tensor in tensors if tensor is not None)
-        return cls(used, graph.evaluate(used, list(names)))
+        populations = [str(p.tensor) for p in network.populations if p.tensor is not None]
+        names = [*populations, *(graph[name].inputs[0] for name in populations)]
+        names += [str(r.tensor) for r in network.readouts]
+        parts = [
+            graph.evaluate(
+                {name: array[first : first + CHUNK] for name, array in used.items()},
+                list(dict.fromkeys(names)),
+            )
+            for first in range(0, count, CHUNK)
+        ]
+        joined = {
+            name: np.concatenate([part[name].astype(np.float32) for part in parts])
+            for name in parts[0]
+        }
+        return cls(used, joined)
+
+    def first(self, count: int) -> Teacher:
+        """Return the first rows alone."""
+        return Teacher(
+            {name: array[:count] for name, array in self.rows.items()},
+            {name: array[:count] for name, array in self.activations.items()},
+        )
 
     @property
     def count(self) -> int:

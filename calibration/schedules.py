@@ -96,6 +96,22 @@ def apply_schedule(
     return staged, _notes(network, holdoff, timesteps)
 
 
+def constant_fed(network: Network) -> frozenset[str]:
+    """Return the nodes that constant currents alone feed: their populations need not wait."""
+    steady: set[str] = set()
+    fed: set[str] = set()
+    for node in network.nodes:
+        if isinstance(node, Input):
+            if node.encoding == "current":
+                steady.add(node.name)
+            continue
+        if all(c.source in steady for c in network.incoming(node.name)):
+            fed.add(node.name)
+            if isinstance(node, Relay):
+                steady.add(node.name)
+    return frozenset(fed)
+
+
 @dataclass(frozen=True)
 class _Start:
     """First step of a node's window, and steps between the first arrival and it."""
@@ -106,16 +122,11 @@ class _Start:
 
 def _starts(network: Network, holdoff: int) -> dict[str, _Start]:
     starts: dict[str, _Start] = {}
-    constant: set[str] = set()
+    fed = constant_fed(network)
     for node in network.nodes:
         sources = [c.source for c in network.incoming(node.name)]
         latest = max((starts[s].start for s in sources), default=0)
-        steady = all(s in constant for s in sources)
-        if isinstance(node, Input):
-            steady = node.encoding == "current"
-        if steady and not isinstance(node, Population | Readout):
-            constant.add(node.name)
-        waits = isinstance(node, Population) and not steady
+        waits = isinstance(node, Population) and node.name not in fed
         starts[node.name] = _Start(latest + holdoff, holdoff) if waits else _Start(latest)
     return starts
 

@@ -16,13 +16,12 @@ import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
+from snnconvert.calibration.calibrate import Options, correct
+from snnconvert.calibration.corrections import parse_corrections, without_data
 from snnconvert.calibration.curves import fit_curves, with_ramps
-from snnconvert.calibration.data import Rows, load_rows, open_samples, sample_rows
-from snnconvert.calibration.hard_reset import correct_hard_reset
+from snnconvert.calibration.data import load_rows, open_samples
 from snnconvert.calibration.methods import CalibrationMethod, get_method
-from snnconvert.calibration.potentials import correct_potentials
 from snnconvert.calibration.preprocessing import Preprocessing
-from snnconvert.calibration.readout import choose_discard
 from snnconvert.calibration.recognition import draw_rows, input_ranges, recognise
 from snnconvert.calibration.schedules import apply_schedule, parse_schedule
 from snnconvert.calibration.verification import measure_rounding, verify_import
@@ -53,7 +52,6 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 DEFAULT_TIMESTEPS = 64
 SYNTHETIC_ROWS = 128
-CORRECTION_ROWS = 64
 READOUTS = ("membrane", "count")
 
 
@@ -71,6 +69,7 @@ def convert_model(
     reset: Reset | None = None,
     schedule: str | int = "none",
     readout: str = "membrane",
+    corrections: str | Sequence[str] = "auto",
     weight_bits: int | None = None,
     ramps: int | None = None,
     curve_error: float | None = None,
@@ -119,6 +118,10 @@ def convert_model(
         integer staggers them by that many steps.
     readout : {"membrane", "count"}
         Outputs from an integrator, or from the spikes of an output population.
+    corrections : "auto", "none" or sequence of str
+        What may be corrected on calibration rows after the thresholds: "weights", "thresholds",
+        "bias", "potentials". "auto" tries all of them with method "auto", none with another. Each
+        is kept only where held-out rows confirm it. See docs/calibration.md.
     weight_bits : int, optional
         Round weights to signed integers of that many bits.
     ramps : int, optional
@@ -187,6 +190,11 @@ def convert_model(
         channel_group=channel_group,
         reset=reset,
     )
+    staged = parse_schedule(schedule, timesteps) >= timesteps
+    exactly = quantised is not None and staged and timesteps * highest in quantised.levels
+    if corrections == "auto" and (method != "auto" or exactly):
+        corrections = "none"  # a quantised network that is staged has nothing left to correct
+    wanted = parse_corrections(corrections)
     preprocessing = Preprocessing(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
@@ -201,7 +209,7 @@ def convert_model(
             input_bounds=bounds,
             neuron=neuron,
         )
-        return replace(network, weight_bits=weight_bits)
+        return replace(network, weight_bits=weight_bits, fine=quantised is not None)
 
     unfit = _target_problems(backend, build(_unit_scales(graph), {}), schedule, timesteps)
     _refuse(placed(imported.verdicts, unfit))
@@ -223,18 +231,15 @@ def convert_model(
     import_error = verify_import(whole, lowered, imported.model_bytes, source)
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
     network = build(calibrator.scales(observed), observed.inputs)
-    corrections: dict[str, Any] = {}
-    if method == "auto" and (quantised is None or given):
-        rows = sample_rows(source, CORRECTION_ROWS)
-        holdoff = parse_schedule(schedule, timesteps)
-        correct = _correction(reset, holdoff)
-        if correct is not None:
-            network, corrections = correct(
-                network, graph, rows, timesteps, progress=stage("correction")
-            )
-        if holdoff == 0 and readout == "membrane":
-            network, errors = _late_readout(network, graph, rows, timesteps)
-            corrections["readout_error_by_discarded_share"] = errors
+    automatic = method == "auto" and (quantised is None or given)
+    chosen = Options(
+        timesteps,
+        schedule,
+        wanted if given else without_data(wanted, quantised is not None),
+        gains=automatic and corrections != "none",
+        late_readout=automatic and readout == "membrane",
+    )
+    network, corrected = correct(network, graph, source, chosen, stage)
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
     return SpikingModel(
@@ -246,7 +251,7 @@ def convert_model(
         timesteps=timesteps,
         readout=readout,
         schedule=str(schedule),
-        calibration=_calibration_record(calibrator, observed, _describe(data)) | corrections,
+        calibration=_calibration_record(calibrator, observed, _describe(data)) | corrected,
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
         notes=(
@@ -263,17 +268,6 @@ def convert_model(
     )
 
 
-def _correction(reset: Reset, holdoff: int) -> Callable[..., Any] | None:
-    """Return the correction under the real spikes that the default method adds, if any.
-
-    The initial potentials are corrected for a run that is not staged: a long hold-off has no
-    transient to correct.
-    """
-    if reset == "zero":
-        return correct_hard_reset
-    return correct_potentials if holdoff == 0 else None
-
-
 class _Stages:
     """Names the stages of a progress callback."""
 
@@ -285,17 +279,6 @@ class _Stages:
         if progress is None:
             return None
         return lambda done, total: progress(name, done, total)
-
-
-def _late_readout(
-    network: Network, graph: Graph, rows: Rows, timesteps: int
-) -> tuple[Network, dict[str, float]]:
-    """Choose how many first steps the readouts leave out, on calibration rows."""
-    result = get_backend("cpu").emit(network).run(rows, timesteps)
-    tensors = {r.name: str(r.tensor) for r in network.readouts}
-    values = graph.evaluate(rows, list(tensors.values()))
-    expected = {name: values[tensor] for name, tensor in tensors.items()}
-    return choose_discard(network, result, expected, timesteps)
 
 
 def _check_options(

@@ -1,0 +1,254 @@
+"""Choose corrections one after the other, each only where held-out rows confirm it.
+
+A recipe is a sequence of corrections that every population goes through, in order, on the spikes of
+the corrected populations before it. The recipe grows by one correction at a time, and keeps it if
+the outputs for held-out rows come closer to the ANN's. Labels are not needed: the logits are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from snnconvert.calibration.corrections.bias import correct_bias
+from snnconvert.calibration.corrections.potentials import correct_potentials
+from snnconvert.calibration.corrections.thresholds import search_thresholds
+from snnconvert.calibration.corrections.weights import refit_weights
+from snnconvert.calibration.readout import SHARES, logit_error
+from snnconvert.calibration.replay import (
+    FITTED,
+    HELD_OUT,
+    Drive,
+    Replayed,
+    ReplayState,
+    Teacher,
+    replay,
+)
+from snnconvert.convert.errors import UsageError, did_you_mean
+from snnconvert.convert.graph import Graph, Relu
+from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.network import Network, Population
+
+CORRECTIONS = ("weights", "thresholds", "bias", "potentials")
+"""All of them, in the order in which a population goes through them."""
+
+TRIAL_ROWS = 64
+"""Rows on which corrections are tried before all rows make the chosen ones."""
+
+LEAST_GAIN = 0.005
+"""Share of the error that a correction must take away: less is within the noise of the rows."""
+
+_Progress = Callable[[int, int | None], None]
+
+
+def parse_corrections(corrections: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the corrections to try, in order.
+
+    Parameters
+    ----------
+    corrections : "auto", "none" or names
+        Names as a sequence, or between commas.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown; names the nearest.
+    """
+    if isinstance(corrections, str):
+        if corrections in ("auto", "none"):
+            return CORRECTIONS if corrections == "auto" else ()
+        corrections = [name.strip() for name in corrections.split(",")]
+    for name in corrections:
+        if name not in CORRECTIONS:
+            raise UsageError(
+                f"unknown correction {name!r}",
+                hint=did_you_mean(name, [*CORRECTIONS, "auto", "none"]),
+            )
+    return tuple(name for name in CORRECTIONS if name in corrections)
+
+
+def without_data(corrections: Sequence[str], ranges_known: bool) -> tuple[str, ...]:
+    """Return the corrections that rows of random samples may make.
+
+    Statistics of random samples say little about real inputs. Potentials stay within half a
+    threshold whatever they say; where the file has the ranges of all activations, nothing at all
+    is to be learnt from such samples.
+    """
+    return tuple(name for name in corrections if name == "potentials" and not ranges_known)
+
+
+def correct_network(
+    network: Network,
+    graph: Graph,
+    rows: Mapping[str, npt.NDArray[Any]],
+    timesteps: int,
+    *,
+    corrections: Sequence[str] = CORRECTIONS,
+    holdoff: int = 0,
+    late_readout: bool = True,
+    progress: _Progress | None = None,
+) -> tuple[Network, dict[str, Any]]:
+    """Return the network with the corrections that held-out rows confirm.
+
+    Parameters
+    ----------
+    network : Network
+        With reset by subtraction, in ANN units. Delays and windows are not looked at.
+    graph : Graph
+        The lowered graph that it was built from.
+    rows : dict of (n, *shape) arrays
+        Preprocessed calibration rows by input name; as many are used as memory allows. Corrections
+        are chosen on the first of them, where every other row makes them and the remaining ones
+        judge them; all rows then make the chosen ones.
+    timesteps : int
+        The design T.
+    corrections : sequence of str
+        Those to try, of ``CORRECTIONS``.
+    holdoff : int
+        Steps for which each population of a staged network waits.
+    late_readout : bool
+        Whether readouts may leave out first steps: the error then is that of the best share.
+    progress : callable, optional
+        Called with the number of populations done and in all.
+
+    Returns
+    -------
+    network : Network
+    record : dict
+        ``corrections``: the accepted ones, the relative error of the outputs on the rows held out
+        without and with each that was tried, and the rows that made them; ready for JSON.
+    """
+    teacher = Teacher.of(network, graph, rows, timesteps)
+    if teacher.count < 2 or not corrections or not network.populations:
+        return network, {"corrections": {"accepted": []}}
+    count = _Count(progress, len(network.populations) * (len(corrections) + 2))
+    shares = SHARES if late_readout else SHARES[:1]
+    trial = _Pass(
+        network, graph, teacher.first(TRIAL_ROWS), timesteps, holdoff, shares, FITTED, count
+    )
+    accepted, tried = _choose(trial, corrections)
+    record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}
+    if not accepted:
+        return network, {"corrections": record}
+    everything = _Pass(network, graph, teacher, timesteps, holdoff, shares, slice(None), count)
+    return everything.run(accepted).network, {"corrections": record}
+
+
+def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
+    """Grow the recipe; return it and the error of every recipe that was tried."""
+    accepted: tuple[str, ...] = ()
+    least = trial.error(trial.run(()))
+    tried = {"none": least}
+    for name in corrections:
+        recipe = (*accepted, name)
+        error = trial.error(trial.run(recipe))
+        tried[" + ".join(recipe)] = error
+        if error < (1 - LEAST_GAIN) * least:
+            accepted, least = recipe, error
+    return accepted, tried
+
+
+class _Count:
+    """Turns populations done into progress."""
+
+    def __init__(self, progress: _Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def one(self) -> None:
+        """Note one more."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """What the passes over a network have in common."""
+
+    network: Network
+    graph: Graph
+    teacher: Teacher
+    timesteps: int
+    holdoff: int
+    shares: Sequence[float]
+    fitted: slice
+    count: _Count
+
+    def run(self, recipe: Sequence[str]) -> Replayed:
+        """Replay the rows, every population corrected by the recipe."""
+        layers = _Layers(self, recipe)
+        return replay(
+            self.network,
+            self.teacher.rows,
+            self.timesteps,
+            layers.correct,
+            holdoff=self.holdoff,
+            refit=layers.refit if "weights" in recipe else None,
+        )
+
+    def error(self, replayed: Replayed) -> float:
+        """Return the largest relative error of a readout on the rows held out."""
+        worst = 0.0
+        for readout in replayed.network.readouts:
+            currents = replayed.currents[readout.name][:, HELD_OUT]
+            wanted = self.teacher.activations[str(readout.tensor)][HELD_OUT]
+            late = {int(share * len(currents)) for share in self.shares}
+            worst = max(worst, min(logit_error(currents[k:].mean(axis=0), wanted) for k in late))
+        return worst
+
+
+class _Layers:
+    """Applies a recipe to one population after the other."""
+
+    def __init__(self, common: _Pass, recipe: Sequence[str]) -> None:
+        self.graph, self.activations = common.graph, common.teacher.activations
+        self.recipe, self.rows, self.count = recipe, common.fitted, common.count
+        self.exact_pooling = common.holdoff >= common.timesteps
+        self.compared = _compared(common.graph)
+
+    def refit(self, population: Population, state: ReplayState) -> Population:
+        """Refit the weights into a population."""
+        op = self._relu(population)
+        if op is None or op.follows is not None:
+            return population
+        node = self.graph[str(population.tensor)]
+        return refit_weights(population, state, self.activations[node.inputs[0]], self.rows)
+
+    def correct(self, population: Population, drive: Drive) -> Population:
+        """Correct what belongs to a population itself."""
+        self.count.one()
+        op = self._relu(population)
+        if op is None or (op.follows is not None and self.exact_pooling):
+            return population
+        activations: FloatArray = self.activations[str(population.tensor)]
+        if "thresholds" in self.recipe and op.calibrated and population.tensor not in self.compared:
+            population = search_thresholds(
+                population, drive, activations, self.rows, ceiling=op.ceiling
+            )
+        if "bias" in self.recipe:
+            population = correct_bias(population, drive, activations, self.rows)
+        if "potentials" in self.recipe:
+            population = correct_potentials(population, drive, activations, self.rows)
+        return population
+
+    def _relu(self, population: Population) -> Relu | None:
+        op = None if population.tensor is None else self.graph[population.tensor].op
+        return op if isinstance(op, Relu) else None
+
+
+def _compared(graph: Graph) -> frozenset[str]:
+    """Return the activations that max-pooling trees compare: their thresholds are the trees'."""
+    followers = [n.name for n in graph.activations if isinstance(n.op, Relu) and n.op.follows]
+    found: set[str] = set()
+    stack = [i for name in followers for i in graph[name].inputs]
+    while stack:
+        node = graph[stack.pop()]
+        if node.name in found:
+            continue
+        found.add(node.name)
+        if not isinstance(node.op, Relu):
+            stack.extend(node.inputs)
+    return frozenset(found)

@@ -1,0 +1,91 @@
+"""Weights that were spoilt on purpose are found again from the currents."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snnconvert.calibration.corrections.weights import refit_weights
+from snnconvert.calibration.replay import ReplayState, Teacher, replay
+from snnconvert.convert.build_network import build_network
+from snnconvert.convert.graph import Graph
+from snnconvert.convert.linear import Convolution, Dense, FloatArray
+from snnconvert.convert.lower import lower
+from snnconvert.convert.network import Network, Population
+from tests.graphs import Sketch, samples_for
+
+T = 4096  # fine levels: rates are the activations
+
+
+def sketched(kind: str) -> tuple[Graph, dict[str, FloatArray]]:
+    sketch = Sketch(3)
+    channels = 1 if kind == "dense" else 6
+    value = sketch.relu(sketch.conv(sketch.input((4, 7, 6)), channels, pad=1), name="first")
+    if kind == "dense":
+        value = sketch.relu(sketch.dense(value, 4), name="second")
+    else:
+        options = {
+            "conv": {"pad": 1},
+            "strided": {"pad": 1, "stride": 2},
+            "grouped": {"groups": 3},
+            "depthwise": {"groups": 6, "pad": 1},
+        }[kind]
+        value = sketch.relu(sketch.conv(value, 6, **options), name="second")
+    graph = lower(sketch.graph(sketch.dense(value, 3)))
+    return graph, samples_for(graph, 300 if kind == "dense" else 40)
+
+
+def spoilt(network: Network, rng: np.random.Generator) -> Network:
+    """Change the weights and the bias of the second population."""
+    connections = []
+    for c in network.connections:
+        if c.target == "second":
+            last = c.operators[-1]
+            assert isinstance(last, Convolution | Dense)
+            noise = 0.3 * rng.standard_normal(last.weight.shape)
+            c = replace(c, operators=(*c.operators[:-1], replace(last, weight=last.weight + noise)))
+        connections.append(c)
+    second = network["second"]
+    assert isinstance(second, Population)
+    shifted = replace(second, bias=second.bias + 0.2)
+    return replace(network, connections=tuple(connections)).replace_nodes([shifted])
+
+
+def refitted(network: Network, graph: Graph, samples: dict[str, FloatArray]) -> Network:
+    teacher = Teacher.of(network, graph, samples, 1)
+
+    def refit(population: Population, state: ReplayState) -> Population:
+        if population.name != "second":
+            return population
+        before = graph["second"].inputs[0]
+        return refit_weights(population, state, teacher.activations[before], slice(None))
+
+    return replay(network, samples, T, holdoff=T, refit=refit).network
+
+
+@pytest.mark.parametrize("kind", ["conv", "strided", "grouped", "depthwise", "dense"])
+def test_spoilt_weights_are_found_again(rng: np.random.Generator, kind: str) -> None:
+    graph, samples = sketched(kind)
+    found = graph.evaluate(samples, [n.name for n in graph.activations])
+    scales = {name: np.full((1,) * (a.ndim - 1), a.max()) for name, a in found.items()}
+    network = build_network(graph, scales)
+    worse = spoilt(network, rng)
+    mended = refitted(worse, graph, samples)
+    wanted = graph.evaluate(samples, [graph.outputs[0]])[graph.outputs[0]]
+    off, right = (
+        np.abs(replay(net, samples, T, holdoff=T).outputs[net.readouts[0].name] - wanted).max()
+        for net in (worse, mended)
+    )
+    assert right < 0.1 * off
+
+
+def test_what_fits_already_stays(rng: np.random.Generator) -> None:
+    graph, samples = sketched("conv")
+    found = graph.evaluate(samples, [n.name for n in graph.activations])
+    scales = {name: np.full((1,) * (a.ndim - 1), a.max()) for name, a in found.items()}
+    network = build_network(graph, scales)
+    silent = {name: np.zeros_like(x) for name, x in samples.items()}
+    flat = network.replace_nodes(
+        replace(p, v_init=np.zeros(1), bias=np.full((1, 1, 1), -1.0)) for p in network.populations
+    )
+    assert refitted(flat, graph, silent).connections == flat.connections  # nothing arrives
