@@ -44,14 +44,11 @@ class AnnSession:
         # Else onnxruntime 1.31 rounds activations to 8 bits before a MatMul of dequantised weights:
         # outputs were off by up to 1 %. 1 asks for float32; older versions ignore the entry.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise ModelFileError(
-                "onnxruntime does not load the model", why=str(error).splitlines()[0]
-            ) from error
+        # Else quantised layers are fused to integer kernels, which round the biases too.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        # Else sums of products of integers overflow 16 bits on processors without VNNI.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        self._session = _load(model, options)
         self.inputs = {i.name: i for i in self._session.get_inputs()}
         self._dtypes = {name: _dtype(name, info.type) for name, info in self.inputs.items()}
         self.output_names = tuple(o.name for o in self._session.get_outputs())
@@ -93,6 +90,27 @@ class AnnSession:
                 feeds[name] = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
             got = self._session.run(None, feeds)
             yield [array[: min(size, count - start)] for array in got]
+
+
+def _load(model: bytes, options: Any) -> Any:
+    """Load a model, without far-reaching optimisations where those fail.
+
+    onnxruntime 1.31 does not load a Transpose behind a signed DequantizeLinear of opset 21: it
+    moves the pair of quantisers behind it and gives the new ones a zero point of another type.
+    """
+    import onnxruntime
+
+    providers = ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception:  # its exceptions share no base but Exception
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:
+        raise ModelFileError(
+            "onnxruntime does not load the model", why=str(error).splitlines()[0]
+        ) from error
 
 
 def _dtype(name: str, kind: str) -> np.dtype[Any]:

@@ -146,4 +146,5 @@ def _quantised_graph(snn: SpikingModel, rows: Mapping[str, Array]) -> dict[str, 
 
 def rows_like(imported: Imported, count: int, seed: int = 0) -> dict[str, Array]:
     """Return normal input rows."""
-    return random_feeds(imported, np.random.default_rng(seed), count)
+    rows: dict[str, Array] = random_feeds(imported, np.random.default_rng(seed), count)
+    return rows

@@ -98,7 +98,12 @@ def run_onnxruntime(content: bytes, feeds: Mapping[str, Array]) -> list[Array]:
     options.intra_op_num_threads = 1
     # Else onnxruntime 1.31 rounds the activations to 8 bits before a MatMul of dequantised weights.
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    providers = ["CPUExecutionProvider"]
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception:  # as in convert/ann.py: some of its optimisations fail
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     return [np.asarray(output) for output in session.run(None, dict(feeds))]
 
 

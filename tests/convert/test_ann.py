@@ -111,3 +111,18 @@ def test_a_number_type_that_numpy_has_not() -> None:
     with pytest.raises(ModelFileError, match="input 'a' takes bfloat16") as caught:
         AnnSession(proto.SerializeToString())
     assert caught.value.hint == "export the model in float32"
+
+
+def test_a_model_that_onnxruntime_loads_with_basic_optimisations_only(
+    rng: np.random.Generator,
+) -> None:
+    nodes = [
+        make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        make_node("Transpose", ["d"], ["y"], perm=[0, 2, 1]),
+    ]
+    constants = {"s": np.array(0.25, np.float32), "z": np.array(3, np.int8)}
+    model = make_model(nodes, {"x": ["N", 2, 3]}, constants=constants, opset=21)
+    x = rng.integers(-16, 16, (4, 2, 3)).astype(np.float32) / 4
+    outputs = AnnSession(model.SerializeToString()).run({"x": x})
+    np.testing.assert_array_equal(outputs["y"], x.transpose(0, 2, 1))
