@@ -24,6 +24,7 @@ from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.recognition import draw_rows, input_ranges, recognise
 from snnconvert.calibration.schedules import apply_schedule, parse_schedule
+from snnconvert.calibration.synthetic import synthetic_rows
 from snnconvert.calibration.verification import measure_rounding, verify_import
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import (
@@ -51,7 +52,6 @@ from snnconvert.convert.spiking_model import SpikingModel
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 DEFAULT_TIMESTEPS = 64
-SYNTHETIC_ROWS = 128
 READOUTS = ("membrane", "count")
 
 
@@ -378,12 +378,9 @@ def _calibration_data(
     beside = companion(imported.path, "calibration")
     if beside is not None:
         return beside, ()
-    rng = np.random.default_rng(seed)
-    synthetic = {
-        name: rng.random((SYNTHETIC_ROWS, *shape), np.float32) for name, shape in shapes.items()
-    }
+    synthetic, drawn = synthetic_rows(shapes, imported.input_dtypes, seed)
     return synthetic, (
-        "no calibration data: thresholds come from seeded random samples in [0, 1) and say "
+        f"no calibration data: thresholds come from seeded random samples {drawn} and say "
         "little about real inputs; give real training samples with --calibration",
     )
 
