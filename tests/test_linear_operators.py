@@ -55,7 +55,8 @@ def network(operator: str, constants: dict[str, np.ndarray], shape: tuple[int, .
         make_node("Flatten", ["out"], ["y"]),
     ]
     used = {name: array for name, array in constants.items() if name}
-    return make_model(nodes, {"x": [FREE, *shape]}, constants=used)
+    model: onnx.ModelProto = make_model(nodes, {"x": [FREE, *shape]}, constants=used)
+    return model
 
 
 @pytest.mark.parametrize("target", ["cpu", "nengo", "loihi"])

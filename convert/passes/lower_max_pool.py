@@ -1,9 +1,10 @@
 """Write MaxPool as a tree of plain neurons: ``max(a, b) = b + relu(a - b)``.
 
-Windows are taken axis by axis (the maximum is separable), each axis as a balanced tree. Window
-positions outside the data repeat a position inside, which leaves the maximum unchanged for values
-of either sign. Where rates are pooled, the tree's neurons take over the thresholds of the pooled
-population: then the staged tree is the maximum of the quantised values exactly.
+Windows are taken axis by axis (the maximum is separable), each axis as a balanced tree of which a
+level is one population. Window positions outside the data repeat a position inside, which leaves the
+maximum unchanged for values of either sign. Where rates are pooled, the tree's neurons take over
+the thresholds of the pooled population: then the staged tree is the maximum of the quantised values
+exactly.
 """
 
 from __future__ import annotations
@@ -94,18 +95,30 @@ class _Tree:
         """Return the nodes; the last one has the pool's name and value."""
         current = self.source
         for axis in range(1, len(self.source.shape)):
-            taps = self._taps(current, axis)
-            selects = [Select(current.shape, self._along(current.shape, axis, t)) for t in taps]
-            values = [self._tap(current, select) for select in selects]
-            while len(values) > 1:
-                pairs = [
-                    self._maximum(values[i], values[i + 1]) for i in range(0, len(values) - 1, 2)
-                ]
-                values = pairs + values[len(pairs) * 2 :]
-            current = values[0]
+            current = self._pooled(current, axis, self._taps(current, axis))
         return [*self.nodes, replace(self.node, op=Affine(()), inputs=(current.name,))]
 
-    def _taps(self, current: Node, axis: int) -> list[IntArray]:
+    def _pooled(self, current: Node, axis: int, taps: IntArray) -> Node:
+        """Take the maximum of the taps (positions, taps) along an axis.
+
+        All pairs of one level are one population, and what two windows share is compared once.
+        """
+        waiting: list[Node] = []
+        while taps.shape[1] > 1:
+            count = taps.shape[1] // 2
+            if taps.shape[1] % 2:
+                waiting.append(self._tap(current, axis, taps[:, -1]))
+            pairs = taps[:, : 2 * count].reshape(-1, 2)
+            pairs, place = np.unique(pairs, axis=0, return_inverse=True)
+            taps = place.reshape(len(taps), count)
+            current = self._maximum(*(self._tap(current, axis, side) for side in pairs.T))
+        waiting.append(self._tap(current, axis, taps[:, 0]))
+        result = waiting[0]
+        for value in waiting[1:]:
+            result = self._maximum(value, result)
+        return result
+
+    def _taps(self, current: Node, axis: int) -> IntArray:
         window, a = self.pool.window, axis - 1
         extent = current.shape[axis]
         starts = np.arange(self.node.shape[axis]) * window.strides[a] - window.pads[a][0]
@@ -117,7 +130,8 @@ class _Tree:
         )
         nearest = distance.argmin(axis=2)  # (positions, taps): the closest tap inside the data
         clamped = np.take_along_axis(reach, nearest, axis=1)
-        return list(dict((tuple(tap), tap) for tap in clamped.T).values())
+        distinct = dict((tuple(tap), tap) for tap in clamped.T)
+        return np.stack(list(distinct.values()), axis=1)
 
     @staticmethod
     def _along(shape: Shape, axis: int, index: IntArray) -> tuple[IntArray | None, ...]:
@@ -129,7 +143,10 @@ class _Tree:
         self.nodes.append(named)
         return named
 
-    def _tap(self, current: Node, select: Select) -> Node:
+    def _tap(self, current: Node, axis: int, index: IntArray) -> Node:
+        if np.array_equal(index, np.arange(current.shape[axis])):
+            return current
+        select = Select(current.shape, self._along(current.shape, axis, index))
         return self._add("tap", Node("", Affine((select,)), (current.name,), select.output_shape))
 
     def _maximum(self, a: Node, b: Node) -> Node:

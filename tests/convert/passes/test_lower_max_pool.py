@@ -89,6 +89,22 @@ def test_overlapping_windows_share_the_maxima_of_one_axis() -> None:
     assert sum(math.prod(node.shape) for node in tree(after)) == rows + columns
 
 
+def test_overlapping_windows_compare_what_they_share_once() -> None:
+    """Five values a window, a window at every position: pairs, pairs of pairs, and the fifth."""
+    sketch = Sketch()
+    values = sketch.relu(sketch.input((1, 9)))
+    pool = sketch.pool(values, Window((5,), (1,), ((0, 0),), (1,)), name="pool")
+    sizes = [node.shape[1] for node in tree(lowered(sketch.graph(pool)))]
+    assert sizes == [7, 5, 5]
+
+
+def test_a_large_window_takes_few_populations() -> None:
+    sketch = Sketch()
+    pool = sketch.pool(sketch.relu(sketch.input((2, 64))), 64, name="pool")
+    sizes = [math.prod(node.shape) for node in tree(lowered(sketch.graph(pool)))]
+    assert sizes == [64, 32, 16, 8, 4, 2]
+
+
 def test_a_window_of_one_value_needs_no_neuron() -> None:
     sketch = Sketch()
     window = Window((1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1))
