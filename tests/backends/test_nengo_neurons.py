@@ -14,6 +14,7 @@ from snnconvert.backends.nengo.neurons import (
     TernaryIntegrateAndFire,
 )
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.neurons import NeuronModel
 from snnconvert.convert.neurons.graded import GradedSpikes
 from snnconvert.convert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.convert.neurons.signed import SignedSpikes
@@ -63,7 +64,10 @@ def test_signed_and_graded_types_step_as_the_plain_models(rng: np.random.Generat
     start = {"voltage": v_init}
     ternary = TernaryIntegrateAndFire(threshold, initial_state=start)
     graded = GradedIntegrateAndFire(3, threshold, initial_state=start)
-    models = (SignedSpikes(threshold, v_init), GradedSpikes(threshold, v_init, 3))
+    models: tuple[NeuronModel, NeuronModel] = (
+        SignedSpikes(threshold, v_init),
+        GradedSpikes(threshold, v_init, 3),
+    )
     for neuron, model in zip((ternary, graded), models, strict=True):
         state = model.initial_state((4,))
         expected = np.stack([model.step(current, state) for current in currents])
