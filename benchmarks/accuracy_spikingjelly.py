@@ -193,7 +193,7 @@ def main() -> int:
     verify(ResNet(path).eval(), path, preprocessed(x[:8]))
     batches = list(preprocessed(calibration).split(CALIBRATION_BATCH))
     theirs = best_of_spikingjelly(path, batches, preprocessed(x), y, timesteps)
-    results = []
+    results: list[dict[str, Any]] = []
     print(f"ResNet-20, CIFAR-10, {len(y)} rows, {len(calibration)} calibration rows")
     for t in timesteps:
         spiking, ann = ours(path, calibration, x, y, t)
