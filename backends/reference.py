@@ -35,7 +35,7 @@ class ReferenceBackend:
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
         neurons=frozenset({"if", "signed", "graded"}),
-        summary="plain NumPy in float64, step by step: the oracle"
+        summary="plain NumPy in float64, step by step: the oracle",
     )
 
     def check(self, network: Network) -> list[Problem]:
@@ -109,9 +109,7 @@ class _State:
             for c in network.connections
             if isinstance(source := network[c.source], Input) and source.encoding == "current"
         }
-        self.neurons = {
-            p.name: neuron_of(p) for p in network.populations
-        }
+        self.neurons = {p.name: neuron_of(p) for p in network.populations}
         self.states = {
             p.name: self.neurons[p.name].initial_state((n, *p.shape)) for p in network.populations
         }
