@@ -123,15 +123,19 @@ class _Problem:
         self.x, self.y, self.w = x[order], y[order], w[order]
 
     def _reach(self) -> FloatArray:
-        """Return even points over the range and its margins, as far as the function is finite.
+        """Return even points over the range and its margins, as far as the function is in reach.
 
-        Behind a pole another branch begins: only the stretch around the data counts.
+        In a margin it may leave the range of its values by as much again. Behind a pole another
+        branch begins: only the stretch around the data counts.
         """
         low, high = float(self.seen.points[0]), float(self.seen.points[-1])
         margin = _MARGIN * (high - low)
         grid = np.linspace(low - margin, high + margin, _GRID)
-        finite = np.isfinite(self.function.evaluate(grid))
-        gaps = grid[~finite]
+        values = self.function.evaluate(grid)
+        lowest, highest = self.values.min(), self.values.max()
+        far = ~(np.abs(values - (lowest + highest) / 2) <= 1.5 * (highest - lowest))
+        finite = np.isfinite(values)
+        gaps = grid[~finite | (far & ((grid < low) | (grid > high)))]
         begin = gaps[gaps < low].max(initial=-np.inf)
         end = gaps[gaps > high].min(initial=np.inf)
         return np.asarray(grid[finite & (grid > begin) & (grid < end)])

@@ -131,6 +131,8 @@ class Call(Expression):
 
     def at(self, inner: Expression) -> Expression:
         """Return the function of the arguments' functions of another function."""
+        if isinstance(inner, Variable):
+            return self
         return call(self.name, *(argument.at(inner) for argument in self.arguments))
 
     @property
@@ -148,7 +150,8 @@ class Call(Expression):
         left, right = self.arguments
         below = ("subtract", "divide", "power", "greater", "less")
         strict = strength + (self.name in below)  # a - (b - c)
-        return f"{_inner(left, strength)} {symbol} {_inner(right, strict)}"
+        first = str(left) if isinstance(left, Number) else _inner(left, strength)
+        return f"{first} {symbol} {_inner(right, strict)}"
 
 
 _SYMBOLS = {

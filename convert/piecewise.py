@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -42,6 +43,7 @@ class Pieces:
     intercept: float
 
 
+@lru_cache(maxsize=1024)
 def straight_pieces(function: Expression) -> Pieces | None:
     """Return the pieces of a function that is continuous and piecewise linear, else None.
 

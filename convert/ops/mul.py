@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from snnconvert.convert.functions import X
+from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
 from snnconvert.convert.importer.elementwise import add_curve, floating, shared_operands
 from snnconvert.convert.importer.node import OnnxNode
@@ -38,6 +40,11 @@ def import_div(node: OnnxNode, build: GraphBuilder) -> None:
         shared = shared_operands(node, build, (0, 1))
         if shared is not None:
             add_curve(node, build, shared, shared.expressions[0] / shared.expressions[1])
+            return
+        if not build.depends_on_input(node, 0):
+            x = build.activation(node, 1)
+            inverse = build.add(node, Curve(1 / X), [x], x.shape, label="reciprocal")
+            _scale(node, build, inverse, build.weight(node, 0))
             return
         raise node.unsupported(
             "division by an activation",

@@ -24,7 +24,7 @@ def import_pow(node: OnnxNode, build: GraphBuilder) -> None:
             code="product-of-activations",
         )
     raise node.unsupported(
-        "Pow with constants that differ between elements",
+        "Pow with constants that differ between elements or repeat its base",
         why="a curve is fitted to one function for all elements",
         hint="split the value into parts with one exponent each",
     )

@@ -7,11 +7,13 @@ before calibration a fit to a standard density stands in, so that the structure 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.fit_ramps import RampBudget, fit_ramps, standard_density
+from snnconvert.convert.functions import Expression
 from snnconvert.convert.graph import Add, Affine, Curve, Graph, Node, Relu
 from snnconvert.convert.linear import Scale
 from snnconvert.convert.piecewise import Pieces, straight_pieces
@@ -30,15 +32,16 @@ def lower_curves(graph: Graph, budget: RampBudget | None = None) -> Graph:
         if pieces is not None:
             nodes += _exactly(graph, node, pieces)
             continue
-        ramps = node.op.ramps or provisional_ramps(node.op, budget or RampBudget())
+        ramps = node.op.ramps or provisional_ramps(node.op.function, budget or RampBudget())
         nodes += _by_ramps(graph, node, ramps)
         approximations.append(_approximation(node, node.op, ramps))
     return graph.with_nodes(nodes, approximations=tuple(approximations))
 
 
-def provisional_ramps(curve: Curve, budget: RampBudget) -> Ramps:
+@lru_cache(maxsize=1024)
+def provisional_ramps(function: Expression, budget: RampBudget) -> Ramps:
     """Return a fit to the standard density."""
-    return fit_ramps(curve.function, standard_density(curve.function), budget)
+    return fit_ramps(function, standard_density(function), budget)
 
 
 def _approximation(node: Node, curve: Curve, ramps: Ramps) -> Approximation:

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper
 from onnx_models import float32, graph_of, int64, make_model, make_node, one_node
 
 from snnconvert.convert.errors import ModelFileError, SnnConvertError
+from snnconvert.convert.functions import MAX_SIZE
+from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.onnx_import import check_onnx, import_onnx
 
 LONG = 20.0
@@ -450,10 +452,26 @@ class TestSize:
         assert len(graph.nodes) == 10_001
 
     def test_ten_thousand_problems(self) -> None:
-        nodes = [make_node("Tanh", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)]
+        nodes = [
+            make_node("LpNormalization", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)
+        ]
         start = time.perf_counter()
         assert len(check_onnx(make_model(nodes, {"t0": ["N", 2]}, ["t10000"])).problems) == 10_000
         assert time.perf_counter() - start < LONG
+
+    def test_a_chain_of_ten_thousand_curves(self) -> None:
+        nodes = [make_node("Tanh", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)]
+        start = time.perf_counter()
+        graph = lower(graph_of(make_model(nodes, {"t0": ["N", 2]}, ["t10000"])))
+        assert time.perf_counter() - start < LONG
+        assert 0 < len(graph.approximations) < 10_000 / 64
+
+    def test_functions_that_double_with_every_node(self) -> None:
+        nodes = [make_node("Mul", [f"t{i}", f"t{i}"], [f"t{i + 1}"]) for i in range(200)]
+        start = time.perf_counter()
+        graph = exact_graph(graph_of(make_model(nodes, {"t0": ["N", 2]}, ["t200"])))
+        assert time.perf_counter() - start < LONG
+        assert all(n.op.function.size < 3 * MAX_SIZE for n in graph.nodes if n.inputs)
 
     def test_ten_thousand_constants(self) -> None:
         nodes = [make_node("Identity", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)]

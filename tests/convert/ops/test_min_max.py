@@ -1,9 +1,13 @@
+from typing import Any
+
 import numpy as np
 import onnx_models
 import pytest
-from onnx_models import float32, one_node
+from graphs import assert_same_function
+from onnx_models import float32, make_model, make_node, one_node
 
-from snnconvert.convert.graph import Clip
+from snnconvert.convert.graph import Clip, Curve
+from snnconvert.convert.lower import lower
 
 OPERATORS = ["Min", "Max"]
 
@@ -59,7 +63,36 @@ def test_bounds_that_would_swallow_the_values() -> None:
     assert "hint:  give bounds that no value reaches as one bound for all" in text
 
 
-def test_two_activations() -> None:
-    text = onnx_models.only_problem(one_node("Max", (4,), (4,)), "unsupported-operator")
-    assert "Max of 2 activations" in text
-    assert "hint:  write max(a, b) as b + Relu(a - b)" in text
+@pytest.mark.parametrize("operator", ["Min", "Max"])
+@pytest.mark.parametrize(
+    "operands",
+    [
+        [(4,), (4,)],
+        [(3, 1), (1, 4)],
+        [(3, 4), (3, 4), (3, 1)],
+        [(3, 4), np.float32(0.3), (3, 4)],
+        [(3, 4), np.array([0.1, -0.2, 0.3, 9], np.float32), (3, 1), np.float32(-0.5)],
+    ],
+)
+def test_several_activations(operator: str, operands: list[Any], rng: np.random.Generator) -> None:
+    imported = onnx_models.assert_agrees(one_node(operator, *operands), rng)
+    assert imported.graph is not None
+    lowered = lower(imported.graph)
+    assert not lowered.approximations
+    assert_same_function(imported.graph, lowered)
+
+
+def test_functions_of_one_value(rng: np.random.Generator) -> None:
+    nodes = [
+        make_node("Tanh", ["x"], ["t"]),
+        make_node("Max", ["t", "x"], ["y"], name="node"),
+    ]
+    imported = onnx_models.assert_agrees(make_model(nodes, {"x": ["N", 3]}), rng)
+    assert imported.graph is not None
+    op = imported.graph["node"].op
+    assert isinstance(op, Curve) and str(op.function) == "maximum(tanh(x), x)"
+
+
+def test_activations_of_different_ranks() -> None:
+    text = onnx_models.only_problem(one_node("Max", (3, 4), (4,)), "batch-axis")
+    assert "Max of values with different numbers of axes aligns the batch" in text

@@ -2,8 +2,9 @@ import numpy as np
 import onnx_models
 import pytest
 from onnx import TensorProto
-from onnx_models import float32, one_node
+from onnx_models import float32, make_model, make_node, one_node
 
+from snnconvert.convert.graph import Curve
 from snnconvert.convert.linear import Scale
 
 OPSETS = [7, 13, 14, onnx_models.RUNTIME_OPSET]
@@ -40,9 +41,28 @@ def test_two_activations() -> None:
     )
 
 
-@pytest.mark.parametrize("numerator", [(4,), np.ones(4, np.float32)], ids=["value", "constant"])
-def test_division_by_an_activation(numerator: object) -> None:
-    text = onnx_models.only_problem(one_node("Div", numerator, (4,)), "product-of-activations")
+@pytest.mark.parametrize("numerator", [(), (1,), (4,), (3, 1)])
+def test_a_constant_divided_by_an_activation(
+    numerator: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    imported = onnx_models.assert_agrees(one_node("Div", float32(rng, *numerator), (3, 4)), rng)
+    assert imported.graph is not None
+    curves = [n.op.function for n in imported.graph.nodes if isinstance(n.op, Curve)]
+    assert len(curves) == 1 and str(curves[0]).endswith(" / x")
+
+
+@pytest.mark.parametrize(("operator", "text"), [("Mul", "x * x"), ("Div", "x / x")])
+def test_functions_of_one_value(operator: str, text: str, rng: np.random.Generator) -> None:
+    nodes = [make_node(operator, ["x", "x"], ["y"], name="node")]
+    imported = onnx_models.assert_agrees(make_model(nodes, {"x": ["N", 3]}), rng)
+    assert imported.graph is not None
+    (curve,) = (n for n in imported.graph.nodes if isinstance(n.op, Curve))
+    assert (curve.name, curve.tensor) == ("node", "y")
+    assert isinstance(curve.op, Curve) and str(curve.op.function) == text
+
+
+def test_division_by_an_activation() -> None:
+    text = onnx_models.only_problem(one_node("Div", (4,), (4,)), "product-of-activations")
     assert text.startswith("error: division by an activation  [product-of-activations]")
     assert "why:   rates add up at a neuron, they do not divide" in text
 
@@ -58,5 +78,5 @@ def test_division_of_whole_numbers() -> None:
     model = one_node("Div", (4,), onnx_models.int64(2))
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
     text = onnx_models.only_problem(model, "unsupported-attribute")
-    assert "division of whole numbers" in text
-    assert "why:   ONNX rounds the quotient, which is no linear map" in text
+    assert "Div of whole numbers" in text
+    assert "why:   ONNX rounds its result, which is no function that neurons compute" in text

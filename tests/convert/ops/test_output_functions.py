@@ -37,12 +37,6 @@ def test_default_axis(operator: str, opset: int, rng: np.random.Generator) -> No
     assert len(imported.graph.nodes) == 2
 
 
-@pytest.mark.parametrize("opset", [7, 13])
-def test_sigmoid(opset: int, rng: np.random.Generator) -> None:
-    imported = onnx_models.assert_agrees(one_node("Sigmoid", (3, 4), opset=opset), rng)
-    assert imported.graph["node"].op.kind == "Sigmoid"
-
-
 @pytest.mark.parametrize("opset", [7, 11, 12, 13])
 @pytest.mark.parametrize("axis", [1, 2])
 @pytest.mark.parametrize("keepdims", [0, 1])
