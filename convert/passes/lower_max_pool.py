@@ -1,10 +1,10 @@
 """Write MaxPool as a tree of plain neurons: ``max(a, b) = b + relu(a - b)``.
 
 Windows are taken axis by axis (the maximum is separable), each axis as a balanced tree of which a
-level is one population. Window positions outside the data repeat a position inside, which leaves the
-maximum unchanged for values of either sign. Where rates are pooled, the tree's neurons take over
-the thresholds of the pooled population: then the staged tree is the maximum of the quantised values
-exactly.
+level is one population. Window positions outside the data repeat a position inside, which leaves
+the maximum unchanged for values of either sign. Where rates are pooled, the tree's neurons take
+over the thresholds of the pooled population: then the staged tree is the maximum of the quantised
+values exactly.
 """
 
 from __future__ import annotations
