@@ -294,7 +294,7 @@ def _range_warnings(snn: SpikingModel, samples: Samples) -> Iterator[str]:
 
 def _run_warnings(measured: Measurement) -> Iterator[str]:
     """Yield a warning for silent layers, and for what the target clipped or wrapped."""
-    silent = [layer.name for layer in measured.layers if layer.rate == 0]
+    silent = [layer.name for layer in measured.layers if layer.spikes == 0]
     if silent:
         listed = ", ".join(silent)
         yield f"no neuron fired in {len(silent)} of {len(measured.layers)} layers: {listed}"
