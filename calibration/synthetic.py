@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def synthetic_rows(
     return rows, ", ".join(f"{text} for {name!r}" for name, text in drawn)
 
 
-def _highest(dtype: np.dtype[np.generic]) -> int | None:
+def _highest(dtype: np.dtype[Any]) -> int | None:
     if dtype.kind == "f":
         return None
     return 1 if dtype.kind == "b" else min(int(np.iinfo(dtype).max), LARGEST_WHOLE_NUMBER)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.errors import DataError, ModelFileError
 from snnconvert.convert.linear import FloatArray
 
 ERRORS_ONLY = 3
+NEARLY_WHOLE = 1e-3
+"""What single precision may leave of a whole number after preprocessing."""
 
 _NUMBERS = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool"} | {
     f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -63,13 +65,19 @@ class AnnSession:
         Parameters
         ----------
         samples : dict of (N, *shape) arrays
-            Cast to what the model takes; rounded where that is whole numbers.
+            Cast to what the model takes.
         batch_size : int
             Used where the model's batch is free.
 
         Returns
         -------
         dict of (N, *shape) arrays
+
+        Raises
+        ------
+        DataError
+            If an input of whole numbers gets others: the spiking network would see what they
+            were, and the model what they are rounded to.
         """
         parts = list(self._batches(samples, self.batch or batch_size))
         return {
@@ -84,8 +92,7 @@ class AnnSession:
         for start in range(0, count, size):
             feeds = {}
             for name, dtype in self._dtypes.items():
-                rows = np.asarray(samples[name][start : start + size])
-                rows = (rows if dtype.kind == "f" else np.rint(rows)).astype(dtype)
+                rows = _as_input(name, np.asarray(samples[name][start : start + size]), dtype)
                 missing = size - len(rows) if self.batch else 0
                 feeds[name] = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
             got = self._session.run(None, feeds)
@@ -122,3 +129,21 @@ def _dtype(name: str, kind: str) -> np.dtype[Any]:
             hint="export the model in float32",
         )
     return np.dtype(_NUMBERS[element])
+
+
+def _as_input(name: str, rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Cast rows to the type of an input; only whole numbers within its range to whole numbers."""
+    if dtype.kind == "f":
+        return rows.astype(dtype)
+    lowest, highest = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    whole = np.rint(rows)
+    odd = (np.abs(rows - whole) > NEARLY_WHOLE) | (whole < lowest) | (whole > highest)
+    if odd.any():
+        raise DataError(
+            f"input {name!r} takes whole numbers ({dtype}, {lowest:,} to {highest:,}), the rows "
+            f"hold {rows[odd].flat[0]:g}",
+            why="the model would run on rounded numbers, the spiking network on these",
+            hint="give raw rows of that type, without --scale, --mean and --std, or take a tensor "
+            "behind the cast to float as input with --inputs",
+        )
+    return np.asarray(whole.astype(dtype))

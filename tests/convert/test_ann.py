@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import make_model, make_node
 
 from snnconvert.convert.ann import AnnSession
-from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.errors import DataError, ModelFileError
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(3, 2) / 4
 
@@ -72,6 +72,26 @@ def test_rows_for_whole_numbers_are_rounded() -> None:
     given["a"] = given["a"] - 1e-6
     found = AnnSession(model(kind=TensorProto.UINT8)).run(given)
     np.testing.assert_array_equal(found["y"], expected(3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (TensorProto.UINT8, 0.25, "(uint8, 0 to 255), the rows hold 0.25"),
+        (TensorProto.UINT8, -1, "(uint8, 0 to 255), the rows hold -1"),
+        (TensorProto.INT8, 200, "(int8, -128 to 127), the rows hold 200"),
+        (TensorProto.INT32, 1.5, "(int32, -2,147,483,648 to 2,147,483,647), the rows hold 1.5"),
+    ],
+)
+def test_rows_that_an_input_of_whole_numbers_does_not_take(
+    kind: int, value: float, message: str
+) -> None:
+    given = samples(3)
+    given["a"][1, 2] = value
+    with pytest.raises(DataError) as caught:
+        AnnSession(model(kind=kind)).run(given)
+    assert caught.value.message == f"input 'a' takes whole numbers {message}"
+    assert caught.value.hint.startswith("give raw rows of that type, without --scale")
 
 
 def test_dequantised_weights_leave_the_activations_alone(rng: np.random.Generator) -> None:
