@@ -43,9 +43,15 @@ SINGLE_BITS = 23
 DOUBLE_BITS = 38
 """Bits of one step's sum in float64, below 53 by the bits of ``MAXIMUM_STEPS`` and a spare."""
 
+FINE_BITS = 50
+"""Bits of all steps' sums in a fine network that is staged: each of its windows has T steps."""
+
 MAXIMUM_STEPS = 4096
 MINIMUM_BITS = 9
 INPUT_BITS = 16
+FINE_INPUT_BITS = 18
+"""Bits of inputs of a fine network: the others are left for their weights."""
+
 INNER_BITS = 11
 """Bits kept in all but the last weighted operator of a chain that has several."""
 
@@ -107,7 +113,8 @@ def snap(network: Network) -> Executable:
     exact = True
     for node in network.nodes:
         if isinstance(node, Input):
-            grid = power_of_two_above(node.bound) * 2.0**-INPUT_BITS
+            bits = FINE_INPUT_BITS if network.fine else INPUT_BITS
+            grid = power_of_two_above(node.bound) * 2.0**-bits
             values[node.name] = _Value(grid, np.full(node.shape, node.bound))
             nodes.append(replace(node, grid=grid))
             continue
@@ -135,6 +142,13 @@ def snap(network: Network) -> Executable:
     )
 
 
+def _double_bits(network: Network) -> int:
+    """Return the bits of one step's sum in float64."""
+    if not network.fine or network.timesteps is None:
+        return DOUBLE_BITS
+    return max(DOUBLE_BITS, FINE_BITS - math.ceil(math.log2(network.timesteps + 1)))
+
+
 class _Arriving:
     """What arrives at one node in a step: its bound, the grids that hold it, snapped chains."""
 
@@ -159,7 +173,7 @@ class _Arriving:
             largest = max(largest, float((self.bound + np.abs(node.bias)).max()))
         if isinstance(node, Population):
             largest = max(largest, float(np.max(node.threshold)))
-        self.grid = power_of_two_above(largest * 1.01) * 2.0**-DOUBLE_BITS
+        self.grid = power_of_two_above(largest * 1.01) * 2.0 ** -_double_bits(network)
         spikes = float(spike_bound.max(initial=0.0))
         spike_grid = power_of_two_above(spikes * 1.01) * 2.0**-SINGLE_BITS
         self.spike_grid = max(spike_grid, self.grid)
