@@ -196,14 +196,14 @@ def main() -> int:
     if arguments.list:
         print("\n".join(names))
         return 0
+    from architecture_table import write_page
+
     records: list[Record] = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for found in pool.map(lambda name: in_process(name, exporters), names):
             records += found
             print("\n".join(line(record) for record in found), flush=True)
-    from architecture_table import write_page
-
-    write_page(merge(records))
+            write_page(merge(found))
     wrong = [record for record in records if not succeeded(record)]
     print(f"{len(records) - len(wrong)} of {len(records)} as they must be", flush=True)
     return 1 if wrong else 0
