@@ -19,6 +19,8 @@ from snnconvert.convert.linear import Scale
 from snnconvert.convert.piecewise import Pieces, straight_pieces
 from snnconvert.convert.ramps import Ramps
 
+_LONGEST_TEXT = 120
+
 
 def lower_curves(graph: Graph, budget: RampBudget | None = None) -> Graph:
     """Return the graph with every Curve replaced by ramps."""
@@ -46,7 +48,10 @@ def provisional_ramps(function: Expression, budget: RampBudget) -> Ramps:
 
 def _approximation(node: Node, curve: Curve, ramps: Ramps) -> Approximation:
     count = len(ramps.slopes)
-    detail = f"{curve.function} by {count} ramp{'s' if count != 1 else ''}"
+    text = str(curve.function)
+    if len(text) > _LONGEST_TEXT:
+        text = f"a function of {curve.function.size} operations"
+    detail = f"{text} by {count} ramp{'s' if count != 1 else ''}"
     return Approximation(node.name, "curve", detail, ramps.rms_error, ramps.max_error)
 
 
