@@ -321,7 +321,10 @@ _RUN_OPTIONS = _options(
 @click.option("--neuron", default="if", show_default=True, help="if, signed or graded:K.")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Default: the target's.")
 @click.option(
-    "--schedule", default="none", show_default=True, help="none, full, or a hold-off in steps."
+    "--schedule",
+    default="none",
+    show_default=True,
+    help="none, full, a hold-off in steps, or auto: the best with -T steps in all.",
 )
 @click.option(
     "--readout", type=click.Choice(["membrane", "count"]), default="membrane", show_default=True
@@ -392,7 +395,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 metric=options["metric"],
                 score_output=options["score_output"],
             )
-            evaluation = _evaluate(snn, rows.x, rows.y, options, progress, target)
+            window = {**options, "timesteps": snn.timesteps}  # schedule auto may shorten it
+            evaluation = _evaluate(snn, rows.x, rows.y, window, progress, target)
         snn.save(temporary / "network.snn")
         evaluation.write(temporary)
     return _finish(evaluation, folder, options)

@@ -31,7 +31,7 @@ from snnconvert.convert.network import (
     Relay,
 )
 
-NAMES = ("none", "full")
+NAMES = ("none", "full", "auto")
 LONG_RUN = 16
 """From so many timesteps on a short hold-off loses accuracy with plain neurons (measured)."""
 
@@ -39,19 +39,23 @@ LONG_RUN = 16
 def parse_schedule(schedule: str | int, timesteps: int) -> int:
     """Return the hold-off in steps; 0 for "none", `timesteps` for "full".
 
+    "auto" counts as "none" until ``schedule_choice.py`` has chosen.
+
     Raises
     ------
     UsageError
         If it is neither a known name nor a whole number from 0 on.
     """
     text = str(schedule).strip()
-    if text == "none":
+    if text in ("none", "auto"):
         return 0
     if text == "full":
         return timesteps
     if text.isdecimal():
         return int(text)
-    hint = did_you_mean(text, NAMES) if text.isalpha() else "use none, full or a number of steps"
+    hint = "use none, full, auto or a number of steps"
+    if text.isalpha():
+        hint = did_you_mean(text, NAMES)
     raise UsageError(f"unknown schedule {text!r}", hint=hint)
 
 
@@ -94,6 +98,31 @@ def apply_schedule(
         network, nodes=tuple(nodes), connections=tuple(connections), timesteps=timesteps
     )
     return staged, _notes(network, holdoff, timesteps)
+
+
+def waiting_layers(network: Network) -> int:
+    """Return how many populations wait for one another on the longest path to a readout."""
+    starts = _starts(network, 1)
+    return max((starts[r.name].start for r in network.readouts), default=0)
+
+
+def describe_timing(network: Network, timesteps: int) -> str:
+    """Return window, latency and throughput of a network as a line."""
+    latency, every = network.latency(timesteps), pipelined_steps(network, timesteps)
+    return (
+        f"window of {timesteps} steps, latency of {latency} steps, one sample every {every} steps "
+        "when samples follow one another"
+    )
+
+
+def pipelined_steps(network: Network, timesteps: int) -> int:
+    """Return the steps after which a network that is full of samples can take the next one.
+
+    A membrane serves one sample from its first charge to its last spike: T steps where nothing is
+    held off, T plus the hold-off where populations wait.
+    """
+    busy = [p.stop - p.bias_start for p in network.populations if p.stop is not None]
+    return max(busy, default=timesteps)
 
 
 def constant_fed(network: Network) -> frozenset[str]:

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,13 +18,14 @@ import numpy as np
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
 from snnconvert.calibration.calibrate import Options, correct
-from snnconvert.calibration.corrections import parse_corrections, without_data
+from snnconvert.calibration.corrections import TRIAL_ROWS, parse_corrections, without_data
 from snnconvert.calibration.curves import fit_curves, with_ramps
-from snnconvert.calibration.data import load_rows, open_samples
+from snnconvert.calibration.data import load_rows, open_samples, sample_rows
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.recognition import draw_rows, input_ranges, recognise
-from snnconvert.calibration.schedules import apply_schedule, parse_schedule
+from snnconvert.calibration.schedule_choice import choose_schedule
+from snnconvert.calibration.schedules import apply_schedule, describe_timing, parse_schedule
 from snnconvert.calibration.synthetic import synthetic_rows
 from snnconvert.calibration.verification import measure_rounding, verify_import
 from snnconvert.convert.build_network import build_network
@@ -113,9 +115,10 @@ def convert_model(
         early), "graded:K" (payloads of 0 to K). See docs/neurons.md.
     reset : {"subtract", "zero"}, optional
         Default: the target's own.
-    schedule : {"none", "full"} or int
+    schedule : {"none", "full", "auto"} or int
         "full" staggers the layers by T steps: exactly the network quantised to T+1 levels. An
-        integer staggers them by that many steps.
+        integer staggers them by that many steps. "auto" takes `timesteps` as the latency in all,
+        and chooses the schedule and the T that decode best within it.
     readout : {"membrane", "count"}
         Outputs from an integrator, or from the spikes of an output population.
     corrections : "auto", "none" or sequence of str
@@ -181,15 +184,16 @@ def convert_model(
         timesteps = DEFAULT_TIMESTEPS if quantised is None else quantised.timesteps(highest)
         timesteps = min(timesteps, MAXIMUM_STEPS)
     budget = _ramp_budget(ramps, curve_error, timesteps * highest)
-    calibrator = get_method(
+    configure = partial(
+        get_method,
         method,
-        timesteps=timesteps,
         levels_per_step=highest,
         percentile=percentile,
         per_channel=per_channel,
         channel_group=channel_group,
         reset=reset,
     )
+    calibrator = configure(timesteps=timesteps)
     staged = parse_schedule(schedule, timesteps) >= timesteps
     exactly = quantised is not None and staged and timesteps * highest in quantised.levels
     if corrections == "auto" and (method != "auto" or exactly):
@@ -230,8 +234,20 @@ def convert_model(
     whole = _named(imported) if exact.approximations else exact
     import_error = verify_import(whole, lowered, imported.model_bytes, source)
     observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
-    network = build(calibrator.scales(observed), observed.inputs)
     automatic = method == "auto" and (quantised is None or given)
+    chosen_schedule: dict[str, Any] = {}
+    if schedule == "auto":
+        candidate, chosen_schedule = choose_schedule(
+            timesteps,
+            lambda T: build(configure(timesteps=T).scales(observed), observed.inputs),
+            lambda network, c: not _target_problems(backend, network, c.holdoff, c.timesteps),
+            graph,
+            sample_rows(source, TRIAL_ROWS),
+            late_readout=automatic and readout == "membrane",
+        )
+        timesteps, schedule = candidate.timesteps, candidate.schedule
+        calibrator = configure(timesteps=timesteps)
+    network = build(calibrator.scales(observed), observed.inputs)
     chosen = Options(
         timesteps,
         schedule,
@@ -251,12 +267,15 @@ def convert_model(
         timesteps=timesteps,
         readout=readout,
         schedule=str(schedule),
-        calibration=_calibration_record(calibrator, observed, _describe(data)) | corrected,
+        calibration=_calibration_record(calibrator, observed, _describe(data))
+        | corrected
+        | chosen_schedule,
         provenance=_provenance(imported, import_error, time.perf_counter() - started),
         warnings=(*warnings, *observed.warnings, *schedule_notes),
         notes=(
             *graph.notes,
             *source.notes,
+            f"schedule {schedule}: {describe_timing(network, timesteps)}",
             *(
                 ()
                 if quantised is None

@@ -2,9 +2,18 @@
 
 from snnconvert.calibration.corrections.selection import (
     CORRECTIONS,
+    TRIAL_ROWS,
     correct_network,
     parse_corrections,
+    trial_error,
     without_data,
 )
 
-__all__ = ["CORRECTIONS", "correct_network", "parse_corrections", "without_data"]
+__all__ = [
+    "CORRECTIONS",
+    "TRIAL_ROWS",
+    "correct_network",
+    "parse_corrections",
+    "trial_error",
+    "without_data",
+]

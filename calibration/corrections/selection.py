@@ -137,6 +137,27 @@ def correct_network(
     return everything.run(accepted).network, {"corrections": record}
 
 
+def trial_error(
+    network: Network,
+    graph: Graph,
+    rows: Mapping[str, npt.NDArray[Any]],
+    timesteps: int,
+    recipe: Sequence[str],
+    *,
+    holdoff: int = 0,
+    late_readout: bool = True,
+) -> float:
+    """Return the relative error of the outputs on held-out rows, corrected by a recipe.
+
+    Parameters as for :func:`correct_network`; every other row makes the corrections.
+    """
+    teacher = Teacher.of(network, graph, rows, timesteps).first(TRIAL_ROWS)
+    shares = SHARES if late_readout else SHARES[:1]
+    count = _Count(None, 0)
+    trial = _Pass(network, graph, teacher, timesteps, holdoff, shares, FITTED, count)
+    return trial.error(trial.run(recipe))
+
+
 def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
     """Grow the recipe; return it and the error of every recipe that was tried."""
     accepted: tuple[str, ...] = ()

@@ -149,9 +149,9 @@ def test_what_a_schedule_may_be(schedule: str | int, holdoff: int) -> None:
     ("schedule", "hint"),
     [
         ("ful", "did you mean 'full'?"),
-        (-1, "use none, full or a number of steps"),
-        ("1.5", "use none, full or a number of steps"),
-        ("", "use none, full or a number of steps"),
+        (-1, "use none, full, auto or a number of steps"),
+        ("1.5", "use none, full, auto or a number of steps"),
+        ("", "use none, full, auto or a number of steps"),
     ],
 )
 def test_what_it_may_not_be(schedule: str | int, hint: str) -> None:

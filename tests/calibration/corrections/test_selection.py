@@ -138,8 +138,8 @@ def test_thresholds_that_a_function_dictates_are_kept() -> None:
     sketch = Sketch(2)
     sketch.relu(sketch.conv(sketch.input((2, 6, 6)), 4, pad=1), name="ramp")
     graph = lower(sketch.graph(sketch.dense("ramp", 3)))
-    nodes = [replace(n, op=replace(n.op, threshold=np.ones(1))) if n.name == "ramp" else n
-             for n in graph.nodes]  # fmt: skip
+    dictated = Relu(threshold=np.ones(1))
+    nodes = [replace(n, op=dictated) if n.name == "ramp" else n for n in graph.nodes]
     graph = replace(graph, nodes=tuple(nodes))
     samples = samples_for(graph, 32)
     corrected, _ = correct_network(

@@ -1,6 +1,7 @@
 """Weights that were spoilt on purpose are found again from the currents."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def sketched(kind: str) -> tuple[Graph, dict[str, FloatArray]]:
     if kind == "dense":
         value = sketch.relu(sketch.dense(value, 4), name="second")
     else:
-        options = {
+        options: dict[str, Any] = {
             "conv": {"pad": 1},
             "strided": {"pad": 1, "stride": 2},
             "grouped": {"groups": 3},
