@@ -194,7 +194,7 @@ def _metrics(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dic
         if equals and not output:
             raise click.BadParameter(f"{text!r} names no output in front of =")
         if output in metrics:
-            raise click.BadParameter(f"two metrics for {f'output {output!r}' if output else 'it'}")
+            raise click.BadParameter("two metrics for the same output")
         find_metric(name)
         metrics[output] = name
     return metrics or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -192,7 +192,7 @@ class _Curve:
                 "text",
                 f"T = {self.near.timesteps}: {self._mark_text()}",
                 x=here + (-6 if side else 6),
-                y=y.start - 8.0,
+                y=y.start - 8.0 if self.metric.direction == "higher" else y.end + 18.0,
                 text_anchor="end" if side else None,
                 class_="note",
             ),
@@ -269,8 +269,17 @@ def _axes(x: Axis, y: Axis, metric: MetricText) -> list[Markup]:
             class_="name",
         )
     )
-    parts.append(element("text", metric.title, x=x.start + 4, y=y.end + 2, class_="name"))
+    parts.append(_axis_title(x, y, metric))
     return parts
+
+
+def _axis_title(x: Axis, y: Axis, metric: MetricText) -> Markup:
+    """Name the axis where the curve does not begin: on the right where it falls."""
+    if metric.direction == "lower":
+        place: dict[str, Any] = {"x": x.end, "text_anchor": "end"}
+    else:
+        place = {"x": x.start + 4}
+    return element("text", metric.title, y=y.end + 2, class_="name", **place)
 
 
 def histogram_chart(layer: LayerStatistics) -> Markup:

@@ -29,6 +29,7 @@ from snnconvert.reports.layers import HISTOGRAM_BINS, LayerStatistics, Threshold
 from snnconvert.reports.operations import Operations
 from snnconvert.reports.readings import OutputLayout
 from snnconvert.reports.scores import (
+    INTERVALS,
     AnnResult,
     Judge,
     MetricText,
@@ -186,7 +187,14 @@ def regression_evaluation(
     """An evaluation of numbers whose mean absolute error falls to `excess` above the ANN's 0.5."""
     made = evaluation(**changes)
     if metric is None:
-        metric = MetricText("mae", "mean absolute error", "lower", 0.0, math.inf, share=False)
+        metric = MetricText(
+            "mae",
+            "mean absolute error",
+            "lower",
+            high=math.inf,
+            share=False,
+            interval=INTERVALS["linear"],
+        )
         if not labelled:
             metric = replace(metric, name="relative_error", title="relative error", against="ann")
     ends = range(1, made.timesteps + 1)

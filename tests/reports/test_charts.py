@@ -2,7 +2,7 @@
 
 import re
 
-from evaluations import evaluation, layer
+from evaluations import evaluation, layer, regression_evaluation
 
 from snnconvert.reports.charts import (
     HOVER_POINTS,
@@ -66,3 +66,21 @@ def test_a_rung_lies_where_its_score_does() -> None:
     chart = ladder_chart(0.9, 0.8, 1.0, (0.7, 0.95))
     assert 'cx="80"' in chart
     assert 'x1="6" x2="117"' in chart
+
+
+def test_errors_have_an_axis_of_their_own() -> None:
+    chart = accuracy_chart(regression_evaluation(excess=0.02))
+    assert ">mean absolute error</text>" in chart
+    assert 'class="ann"' in chart
+    assert 'class="agreement"' not in chart
+    assert "within 5 %" in chart
+    axis = chart.partition("timesteps (logarithmic)")[0]
+    assert ">1<" in axis and " %<" not in axis
+    close = close_up_chart(regression_evaluation())
+    assert close is not None and "The same near the ANN&#39;s mean absolute error" in close
+
+
+def test_numbers_without_labels_are_drawn_as_their_distance_to_the_ann() -> None:
+    chart = accuracy_chart(regression_evaluation(labelled=False))
+    assert ">relative error</text>" in chart
+    assert 'class="ann"' not in chart

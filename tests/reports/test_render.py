@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluations import context, evaluation, small_evaluation
+from evaluations import context, evaluation, regression_evaluation, small_evaluation
 
 from snnconvert.reports.evaluation import Evaluation
 from snnconvert.reports.ladder import Rung
@@ -55,6 +56,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
+def with_output(made: Evaluation, other: Evaluation) -> Evaluation:
+    """An evaluation with another one's output beside its own."""
+    outputs = (*made.measurement.outputs, *other.measurement.outputs)
+    return replace(made, measurement=replace(made.measurement, outputs=outputs))
+
+
 CASES = {
     "usual": evaluation(),
     "without labels": evaluation(labelled=False),
@@ -85,6 +92,10 @@ CASES = {
         warnings=(HOSTILE,),
         notes=(HOSTILE,),
     ),
+    "errors": regression_evaluation(),
+    "errors in one step": regression_evaluation(timesteps=1),
+    "errors without labels": regression_evaluation(labelled=False, ladder=()),
+    "two outputs": with_output(evaluation(), regression_evaluation()),
     "run for real": Evaluation(small_evaluation()[0], context(ladder=())),
     "not compared": Evaluation(small_evaluation(lowered_values=None)[0], context(ladder=())),
 }
@@ -219,3 +230,19 @@ def test_the_three_files_are_written(tmp_path: Path) -> None:
 def test_forty_layers_with_long_names_stay_light() -> None:
     made = evaluation(layers=40, names="a/very/long/name/of/a/layer/in/a/deep/network/{}/Relu")
     assert len(made.to_html().encode()) < LIMIT
+
+
+def test_other_metrics_are_named_throughout() -> None:
+    page = Page(regression_evaluation().to_html())
+    assert "Mean absolute error against timesteps" in page.text
+    assert "Where it gets worse" in page.text
+    assert "Lower is better." in page.text
+    assert "relative error to the ANN" in page.text
+    assert "Wilson" not in page.text
+
+
+def test_all_outputs_are_listed() -> None:
+    page = Page(with_output(evaluation(), regression_evaluation()).to_html())
+    assert "All outputs at the last timestep" in page.text
+    assert "mean absolute error lower is better 0.53 0.5 r2 0.87" in page.text
+    assert "All outputs" not in Page(evaluation().to_html()).text

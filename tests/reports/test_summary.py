@@ -1,6 +1,8 @@
 """The lines for a terminal."""
 
-from evaluations import evaluation
+from dataclasses import replace
+
+from evaluations import evaluation, regression_evaluation
 
 from snnconvert.reports.summary import parity_text, summary_table
 
@@ -40,3 +42,24 @@ def test_parity_in_other_words_is_passed_on() -> None:
         "checked by: hand, entries: 1,200"
     )
     assert parity_text(evaluation(parity=None)) == "not compared with another engine"
+
+
+def test_other_metrics_are_named() -> None:
+    rows = dict(summary_table(regression_evaluation()))
+    assert rows["ANN mean absolute error"] == "0.5"
+    assert rows["mean absolute error at T = 64"] == "0.53  +0.03  (0.51 to 0.55)"
+    assert rows["r2"] == "0.87"
+    assert rows["to the ANN's output"] == "relative error 0.1, correlation 0.99"
+    assert "accuracy at T = 64" not in rows
+
+
+def test_every_other_output_has_a_line() -> None:
+    made = evaluation()
+    outputs = (*made.measurement.outputs, *regression_evaluation().measurement.outputs)
+    rows = dict(
+        summary_table(replace(made, measurement=replace(made.measurement, outputs=outputs)))
+    )
+    assert rows["output age"] == (
+        "mean absolute error 0.53, ANN 0.5, to the ANN's output relative error 0.1, "
+        "correlation 0.99"
+    )

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from evaluations import evaluation, layer
+from evaluations import evaluation, layer, regression_evaluation
 
 from snnconvert.reports.evaluation import Evaluation
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.layers import LayerStatistics
+from snnconvert.reports.scores import AnnResult
 from snnconvert.reports.verdict import findings, first_near, verdict
 
 
@@ -99,3 +100,44 @@ def test_the_worst_layer_of_each_kind_is_named() -> None:
     assert found[1].startswith("12.0 % of clipped fires at its ceiling")
     assert "--percentile" in found[1]
     assert found[2].startswith("80.0 % of the neurons of dead fired on no sample")
+
+
+@pytest.mark.parametrize(
+    ("excess", "tone", "badge"),
+    [
+        (0.02, "good", "within 5 % of the ANN's mean absolute error"),
+        (0.08, "fair", "0.08 worse than the ANN"),
+        (0.125, "poor", "0.125 worse than the ANN"),
+        (-0.125, "good", "0.125 better than the ANN"),
+    ],
+)
+def test_errors_are_compared_with_the_anns_own(excess: float, tone: str, badge: str) -> None:
+    found = verdict(regression_evaluation(excess=excess))
+    assert (found.tone, found.badge) == (tone, badge)
+    assert "has mean absolute error" in found.headline
+    assert "the ANN's 0.5." in found.headline
+    assert "points" not in " ".join((found.headline, *found.details))
+
+
+@pytest.mark.parametrize(("error", "tone"), [(0.02, "good"), (0.08, "fair"), (0.5, "poor")])
+def test_numbers_without_labels_are_judged_by_their_distance(error: float, tone: str) -> None:
+    found = verdict(regression_evaluation(excess=error, labelled=False))
+    assert (found.tone, found.badge) == (tone, f"relative error {error:g} to the ANN's output")
+    assert "its error is unknown" in found.headline
+
+
+def test_a_rise_of_the_error_is_what_is_lost() -> None:
+    rungs = (Rung("quantised_ann", 0.75, None, 1000, relative_error=0.1),)
+    (found,) = findings(regression_evaluation(ladder=rungs, layers=0))
+    assert found.startswith("Most is lost at the rung “Quantised ANN”, 0.25: ")
+
+
+def test_a_metric_without_a_value_is_said_to_be_unknown() -> None:
+    made = regression_evaluation()
+    (output,) = made.measurement.outputs
+    rows = tuple(replace(row, value=None, ci95=None) for row in output.rows)
+    unknown = replace(output, rows=rows, ann=AnnResult())
+    measurement = replace(made.measurement, outputs=(unknown,))
+    found = verdict(replace(made, measurement=measurement))
+    assert found.badge == "mean absolute error unknown"
+    assert found.headline == "The mean absolute error is not defined on these 1,000 samples."
