@@ -63,7 +63,7 @@ def add_terms(node: OnnxNode, build: GraphBuilder, terms: Sequence[Term]) -> Non
         for value, term in values
         if isinstance(value, Constant)
     ]
-    scales = (np.shape(term.scale) for term in terms)
+    scales = (term.scale.shape for term in terms if isinstance(term.scale, np.ndarray))
     shape = broadcast_shape(
         node, *(s.shape for s in summands), *(c.shape for c in constants), *scales
     )
