@@ -122,7 +122,7 @@ def small_network(rng: np.random.Generator) -> ModelProto:
 
     def weights(*shape: int) -> Array:
         fan_in = int(np.prod(shape[1:]))
-        return (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+        return np.asarray(rng.standard_normal(shape) * np.sqrt(2 / fan_in), np.float32)
 
     constants = {
         "w1": weights(8, 1, 3, 3), "b1": weights(8), "w2": weights(8, 8, 3, 3), "b2": weights(8),
@@ -141,7 +141,8 @@ def small_network(rng: np.random.Generator) -> ModelProto:
         make_node("Flatten", ["g"], ["f"], name="flatten"),
         make_node("Gemm", ["f", "w4", "b4"], ["y"], name="linear", transB=1),
     ]
-    return make_model(nodes, {"x": ["N", 1, 8, 8]}, constants=constants)
+    model: ModelProto = make_model(nodes, {"x": ["N", 1, 8, 8]}, constants=constants)
+    return model
 
 
 @dataclass(frozen=True)

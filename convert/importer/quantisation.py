@@ -80,7 +80,7 @@ def read_quantisation(
     """
     why = "what a spike stands for must be fixed"
     scales = build.weight(node, scale, why)
-    zeros = np.zeros(scales.shape)
+    zeros: FloatArray = np.zeros(scales.shape)
     if build.value(node, zero_point) is not None:
         zeros = build.weight(node, zero_point, why)
         dtype = str(build.constant(node, zero_point).dtype)

@@ -56,7 +56,7 @@ def read_operand(node: OnnxNode, build: GraphBuilder, operand: Operand) -> Quant
         return read_quantisation(
             node, build, operand.scale, operand.zero_point, shape=shape, axis=axis, dtype=dtype
         )
-    zero = np.zeros(())
+    zero: FloatArray = np.zeros(())
     if build.value(node, operand.zero_point) is not None:
         zero = build.weight(node, operand.zero_point, "what a spike stands for must be fixed")
     if zero.size > 1 and (isinstance(value, Activation) or zero.ndim > 1):

@@ -14,6 +14,7 @@ from snnconvert.convert.importer.quantisation import (
     read_quantisation,
 )
 from snnconvert.convert.importer.registry import operator
+from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.quantiser import DynamicQuantise
 
 MICROSOFT = "com.microsoft"
@@ -77,9 +78,7 @@ def _output_type(node: OnnxNode) -> str:
     return str(onnx.helper.tensor_dtype_to_np_dtype(code))
 
 
-def _dequantised_constant(
-    node: OnnxNode, build: GraphBuilder, value: Constant
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _dequantised_constant(node: OnnxNode, build: GraphBuilder, value: Constant) -> FloatArray:
     integers = build.weight(node, 0)
     axis = node.integer("axis", 1)
     axis = node.axis(axis, integers.ndim) if -integers.ndim <= axis < integers.ndim else 0

@@ -27,6 +27,7 @@ def pixels(rng: np.random.Generator, rows: int) -> Array:
 def shipped(name: str) -> tuple[onnx.ModelProto, Array, Array]:
     """Return a shipped network, 100 calibration rows and the evaluation rows."""
     path = shipped_model_path(name)
+    assert path is not None
     rows = [
         np.load(path.with_name(f"{path.stem}.{kind}.npz"))["x"].astype(np.float32)
         for kind in ("calibration", "eval")
@@ -132,7 +133,8 @@ def test_files_of_the_dynamic_quantiser(rng: np.random.Generator, tmp_path: Path
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
     rng = np.random.default_rng(5)
-    return with_quantisers(small_network(rng), 3, pixels(rng, 50))
+    quantised: onnx.ModelProto = with_quantisers(small_network(rng), 3, pixels(rng, 50))
+    return quantised
 
 
 class TestConversion:
@@ -204,7 +206,10 @@ class TestConversion:
 def test_an_input_quantiser_makes_data_needless(rng: np.random.Generator) -> None:
     """Its range bounds the input; its levels are a population."""
     model = with_quantisers(small_network(rng), 8, pixels(rng, 50))
-    constants = {"x/scale": np.array(1 / 255, np.float32), "x/zero": np.zeros((), np.uint8)}
+    constants: dict[str, Array] = {
+        "x/scale": np.array(1 / 255, np.float32),
+        "x/zero": np.zeros((), np.uint8),
+    }
     how = list(constants)
     model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in constants.items())
     for position, (name, source, target) in enumerate(

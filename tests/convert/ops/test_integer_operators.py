@@ -17,7 +17,8 @@ MICROSOFT = "com.microsoft"
 
 def quantised_input(name: str) -> NodeProto:
     """Return the node that makes integers `name`_q of an input; see `scales`."""
-    return make_node("QuantizeLinear", [name, f"{name}_s", f"{name}_z"], [f"{name}_q"])
+    node: NodeProto = make_node("QuantizeLinear", [name, f"{name}_s", f"{name}_z"], [f"{name}_q"])
+    return node
 
 
 def scales(name: str, scale: Any, zero_point: Any) -> dict[str, Array]:
@@ -38,12 +39,13 @@ def operator_model(
         known |= scales(name, 0.0213 + 0.01 * i, np.uint8(100 + 20 * i))
     known |= constants
     used = {name for n in (*quantisers, node) for name in n.input}
-    return make_model(
+    model: onnx.ModelProto = make_model(
         [*quantisers, node],
         {name: ["N", *shape] for name in inputs},
         constants={name: array for name, array in known.items() if name in used},
         domains={MICROSOFT: 1},
     )
+    return model
 
 
 X, Y = ["x_q", "x_s", "x_z"], ["y_s", "y_z"]

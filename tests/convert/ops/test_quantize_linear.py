@@ -33,9 +33,10 @@ def pair(
     ]
     constants = {"s": np.asarray(scale, np.float32), "z": np.asarray(zero_point)}
     domains = {domain: 1} if domain else None
-    return make_model(
+    model: onnx.ModelProto = make_model(
         nodes, {"x": ["N", *shape]}, constants=constants, opset=opset, domains=domains
     )
+    return model
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_operators_between_the_pair(name: str, rng: np.random.Generator) -> None
 def test_another_scale_on_the_way_back(rng: np.random.Generator) -> None:
     model = pair(np.uint8(100))
     model.graph.node[1].input[:] = ["q", "s2", "z2"]
-    others = {"s2": np.array(0.3, np.float32), "z2": np.array(7, np.uint8)}
+    others: dict[str, Array] = {"s2": np.array(0.3, np.float32), "z2": np.array(7, np.uint8)}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in others.items())
     onnx_models.assert_agrees(model, rng, spread=5.0)
 

@@ -10,19 +10,19 @@ from snnconvert.convert.quantiser import Quantise
 ONES = (1, 1, 1)
 
 
-class Integers(Sketch):
+class Integers(Sketch):  # type: ignore[misc]
     """A sketch that can go through integers: real values to `q`, and back."""
 
     def quantise(self, source: str, scale: float = 0.1, zero: float = 100.0) -> str:
         steps, offset = np.full(ONES, scale), np.full(ONES, zero)
         op = Quantise(steps, 0 - offset, 255 - offset, offset)
         real = self.add(op, (source,), self.shapes[source])
-        return self.affine(real, Scale(self.shapes[real], 1 / steps), bias=offset)
+        return str(self.affine(real, Scale(self.shapes[real], 1 / steps), bias=offset))
 
     def dequantise(self, source: str, scale: float = 0.1, zero: float = 100.0) -> str:
         steps = np.full(ONES, scale)
         bias = np.full(ONES, -zero * scale)
-        return self.affine(source, Scale(self.shapes[source], steps), bias=bias)
+        return str(self.affine(source, Scale(self.shapes[source], steps), bias=bias))
 
 
 def cancelled(graph: Graph) -> Graph:

@@ -14,7 +14,7 @@ from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 SHAPE = (2, 4, 4)
 
 
-class Quantisers(Sketch):
+class Quantisers(Sketch):  # type: ignore[misc]
     """A sketch with quantisers."""
 
     def quantise(
@@ -25,7 +25,7 @@ class Quantisers(Sketch):
         step = step.reshape((1,) * rank) if step.size == 1 else step.reshape(-1, 1, 1)
         ones = np.ones((1,) * rank)
         op = Quantise(step, low * ones, high * ones, -low * ones)
-        return self.add(op, (source,), self.shapes[source], **named)
+        return str(self.add(op, (source,), self.shapes[source], **named))
 
 
 def lowered(graph: Graph) -> Graph:
