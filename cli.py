@@ -439,8 +439,9 @@ def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]
         _print_table(evaluation.summary())
         if folder is not None:
             click.echo(f"report: {folder / 'report.html'}")
-    for warning in evaluation.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    for kind, texts in (("note", evaluation.notes), ("warning", evaluation.warnings)):
+        for text in texts:
+            click.echo(f"{kind}: {text}", err=True)
     missed = list(_missed_goals(evaluation, options))
     for goal in missed:
         click.echo(goal, err=True)

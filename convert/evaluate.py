@@ -16,6 +16,7 @@ from snnconvert.calibration.names import UNNAMED
 from snnconvert.calibration.quantised import count_ties, quantised_forward
 from snnconvert.calibration.readers import to_array
 from snnconvert.calibration.recognition import recognise
+from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph, Relu
 from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
@@ -144,7 +145,7 @@ def evaluate_model(
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
         warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
-        notes=snn.notes,
+        notes=(*snn.notes, *_run_notes(snn, steps, num_samples, measurement)),
         approximations=snn.approximations,
         quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
     )
@@ -211,7 +212,7 @@ def _ladder(
         return Rung.measured(name, measured.standings.ends(measured.samples)[1], measured.samples)
 
     uncorrected = plain.replace_nodes(map(_uncorrected, plain.populations))
-    executable = prepare(uncorrected).network
+    executable = prepare(_quantised(snn)).network
     rungs = [
         rung("quantised_ann", lambda rows: quantised_forward(executable, rows, levels)[readout])
     ]
@@ -260,6 +261,27 @@ def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> di
     }
 
 
+def _quantised(snn: SpikingModel) -> Network:
+    """Return the network whose quantised values are the bound of a converted one.
+
+    With the schedule full it is the network itself. Other corrections make up for what spikes do in
+    time, which quantised values do not: the bound has the file's weights and the same thresholds.
+    """
+    network = replace(snn.network, weight_bits=None)
+    if network.reset == "zero":
+        return network.replace_nodes(map(_uncorrected, network.populations))
+    if snn.schedule == "full" or not network.populations:
+        return network
+    highest = spike_values(network.populations[0].neuron).highest
+    built = build_network(
+        snn.graph,
+        {str(p.tensor): p.threshold * highest for p in network.populations},
+        input_bounds={node.name: node.bound for node in network.inputs},
+        neuron=network.populations[0].neuron,
+    )
+    return replace(built, fine=network.fine)
+
+
 def _uncorrected(population: Population) -> Population:
     """Return the population without what was corrected for its dynamics alone.
 
@@ -303,6 +325,19 @@ def _run_warnings(measured: Measurement) -> Iterator[str]:
         if isinstance(total, int) and not isinstance(total, bool) and total > 0:
             what = name.replace("_", " ")
             yield f"the target's arithmetic clipped or wrapped: {total:,} {what} (fidelity.run)"
+
+
+def _run_notes(
+    snn: SpikingModel, timesteps: int, asked: int | None, measured: Measurement
+) -> Iterator[str]:
+    """Yield what differs from what was asked for, or from what the network was made for."""
+    if asked is not None and measured.samples < asked:
+        yield f"{asked:,} samples were asked for, the data hold {measured.samples:,}"
+    if timesteps != snn.timesteps:
+        yield (
+            f"a run of {timesteps} timesteps; the thresholds were chosen for {snn.timesteps}, and "
+            "others may be better here"
+        )
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:

@@ -211,6 +211,11 @@ class Evaluation:
         return estimate_energy(self.measurement.operations)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was detected and done on the way."""
+        return self.context.notes
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know before trusting the numbers."""
         return self.context.warnings
