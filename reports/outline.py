@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snnconvert.reports.text import MISSING, label, scalar
+from snnconvert.reports.text import MISSING, label, percent, scalar
 
 MOST_ROWS = 48
 MOST_ENTRIES = 12
+SHARES = frozenset({"utilisation"})
+"""Names of tables whose fractions are shares, shown in percent."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _grid(title: str, records: Sequence[Mapping[str, Any]]) -> Grid:
         and any(record.get(column) is not None for record in records)
         for column in columns
     )
-    rows = tuple(tuple(_inline(r.get(c)) for c in columns) for r in records[:MOST_ROWS])
+    shown = _share if title.rpartition(" · ")[2] in SHARES else _inline
+    rows = tuple(tuple(shown(r.get(c)) for c in columns) for r in records[:MOST_ROWS])
     return Grid(
         title,
         tuple(label(column) for column in columns),
@@ -108,6 +111,10 @@ def _grid(title: str, records: Sequence[Mapping[str, Any]]) -> Grid:
         rows,
         max(len(records) - MOST_ROWS, 0),
     )
+
+
+def _share(value: Any) -> str:
+    return percent(value) if isinstance(value, float) else _inline(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -49,3 +49,12 @@ def test_lists_inside_a_row_stay_on_one_line() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert outline({}) == []
+
+
+def test_utilisation_is_shown_in_percent() -> None:
+    (table,) = outline({"utilisation": {"conv1": {"cores": 0.984375}, "conv2": {"cores": 0.5}}})
+    assert isinstance(table, Grid)
+    assert table.rows == (("conv1", "98.4 %"), ("conv2", "50.0 %"))
+    (other,) = outline({"scales": {"conv1": {"cores": 0.75}, "conv2": {"cores": 0.5}}})
+    assert isinstance(other, Grid)
+    assert other.rows[0] == ("conv1", "0.75")
