@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from graphs import Sketch
 
 from snnconvert.backends.reference import ReferenceSimulation
-from snnconvert.calibration.quantised import quantised_forward
+from snnconvert.calibration.quantised import count_ties, quantised_forward
 from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.graph import (
@@ -154,3 +155,32 @@ def test_events_are_summed_over_the_window() -> None:
     )
     frames = np.array([[[1.0], [0.0], [1.0], [1.0]]])
     assert quantised_forward(network, frames, 3)["p"].item() == 2
+
+
+class TestTies:
+    """Halves above an even level, which neurons round up and QuantizeLinear rounds down."""
+
+    @staticmethod
+    def identity(threshold: float = 4.0) -> Network:
+        sketch = Sketch()
+        y = sketch.relu(sketch.input((1,)), name="relu")
+        scales = {"relu": np.full((1,), threshold)}
+        return build_network(sketch.graph(y), scales, input_bounds={"x": 8.0})
+
+    @pytest.mark.parametrize(
+        ("x", "tie"),
+        [(0.5, 1), (1.5, 0), (2.5, 1), (3.5, 0), (4.5, 0), (-0.5, 0), (2.0, 0), (2.49, 0), (9, 0)],
+    )
+    def test_a_level_is_a_unit(self, x: float, tie: int) -> None:
+        assert count_ties(self.identity(), np.array([[x]]), 4) == {"relu": tie}
+
+    def test_pairs_of_neurons_and_rows_are_counted(self) -> None:
+        rows = np.array([[0.5], [2.5], [3.0], [0.5]])
+        assert count_ties(self.identity(), rows, 4) == {"relu": 3}
+
+    def test_the_integers_of_the_two_roundings_differ_there(self) -> None:
+        network = self.identity()
+        rows = np.arange(-2, 6, 0.25)[:, None]
+        counts = quantised_forward(network, rows, 4)["relu"]
+        even = np.clip(np.rint(rows), 0, 4)
+        assert int((counts != even).sum()) == count_ties(network, rows, 4)["relu"] == 2

@@ -1,0 +1,114 @@
+"""A misread file is refused: quantised layers are compared one by one."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from quantised_models import small_network, with_quantisers
+
+from snnconvert.calibration.data import SampleSource, open_samples
+from snnconvert.calibration.verification import (
+    IMPORT_TOLERANCE,
+    measure_rounding,
+    verify_import,
+)
+from snnconvert.convert.approximation import Approximation
+from snnconvert.convert.errors import SnnConvertError
+from snnconvert.convert.graph import Affine, Graph, MaxPool
+from snnconvert.convert.linear import Convolution, weights_of, with_weights
+from snnconvert.convert.lower import exact_graph, lower
+from snnconvert.convert.onnx_import import import_onnx
+from snnconvert.convert.quantiser import Quantise
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    rows = rng.random((50, 1, 8, 8), np.float32)
+    quantised: onnx.ModelProto = with_quantisers(small_network(rng), 4, rows)
+    return quantised
+
+
+@pytest.fixture
+def source(rng: np.random.Generator) -> SampleSource:
+    return open_samples(rng.random((8, 1, 8, 8), np.float32), {"x": (1, 8, 8)})
+
+
+def graph_of(model: onnx.ModelProto) -> Graph:
+    graph = import_onnx(model).graph
+    assert graph is not None
+    return graph
+
+
+def verify(graph: Graph, model: onnx.ModelProto, source: SampleSource) -> float:
+    return verify_import(graph, lower(graph), model.SerializeToString(), source)
+
+
+def changed(graph: Graph, kind: type, change: Any) -> Graph:
+    """Return the graph with the first operation of a kind changed."""
+    first = next(node for node in graph.nodes if isinstance(node.op, kind))
+    nodes = [replace(n, op=change(n.op)) if n is first else n for n in graph.nodes]
+    return graph.with_nodes(nodes)
+
+
+def test_near_halves_do_not_matter(model: onnx.ModelProto, source: SampleSource) -> None:
+    graph = graph_of(model)
+    assert verify(graph, model, source) < 1e-6
+    assert verify(exact_graph(graph), model, source) < 1e-6
+
+
+def wrong_weight(op: Affine) -> Affine:
+    (convolution,) = op.operators
+    assert isinstance(convolution, Convolution)
+    weights = weights_of(convolution)
+    assert weights is not None
+    return replace(op, operators=(with_weights(convolution, weights * 1.01),))
+
+
+WRONG = {
+    "a scale": (Quantise, lambda op: replace(op, scale=op.scale * 1.05)),
+    "a zero point": (Quantise, lambda op: replace(op, zero_point=op.zero_point + 1)),
+    "the levels": (Quantise, lambda op: replace(op, high=op.high - 1)),
+    "a weight": (Affine, wrong_weight),
+    "a window": (
+        MaxPool,
+        lambda op: replace(op, window=replace(op.window, pads=((1, -1), (0, 0)))),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_misread_is_refused(
+    what: str, model: onnx.ModelProto, source: SampleSource
+) -> None:
+    kind, change = WRONG[what]
+    with pytest.raises(SnnConvertError) as caught:
+        verify(changed(graph_of(model), kind, change), model, source)
+    assert "the imported graph differs from onnxruntime by" in str(caught.value)
+
+
+def test_the_rounding_left_out_is_measured(model: onnx.ModelProto, source: SampleSource) -> None:
+    graph = graph_of(model)
+    first = next(node for node in graph.nodes if isinstance(node.op, Quantise))
+    curve = Approximation("other", "curve", "")
+    found, kept = measure_rounding(
+        graph, (Approximation(first.name, "quantiser", "left out"), curve), source
+    )
+    assert isinstance(first.op, Quantise)
+    assert found.rms_error is not None and found.max_error is not None
+    assert 0 < found.rms_error < found.max_error
+    assert kept is curve
+    assert IMPORT_TOLERANCE == 1e-3
+
+
+def test_a_float_network_is_compared_lowered(
+    rng: np.random.Generator, source: SampleSource
+) -> None:
+    model = small_network(rng)
+    graph = graph_of(model)
+    assert verify(graph, model, source) < 1e-6
+    lowered = changed(lower(graph), Affine, wrong_weight)
+    with pytest.raises(SnnConvertError):
+        verify_import(graph, lowered, model.SerializeToString(), source)
