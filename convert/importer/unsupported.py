@@ -18,7 +18,7 @@ _LATER = "it is linear or piecewise linear, but not supported yet"
 _ORDER = "it looks for positions among activations; rates carry values"
 
 _RELU_HINT = "train the model with Relu or Clip there"
-_FLOAT_HINT = "convert the float model; weights may be stored with DequantizeLinear"
+_FLOAT_HINT = "quantise with QuantizeLinear and DequantizeLinear, or convert the float model"
 _SPELLING_HINT = "write it with supported operators, listed in docs/operators.md"
 _GATE_HINT = "use a network without attention and gates, or let it end before them"
 _OUTSIDE_HINT = "compute it outside of the network, before or behind the spiking part"
@@ -43,17 +43,7 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
         *("Not", "IsNaN", "IsInf"),
     ): (_COMPARING, _OUTSIDE_HINT),
-    (
-        *(
-            "QuantizeLinear",
-            "DequantizeLinear",
-            "DynamicQuantizeLinear",
-            "QLinearConv",
-            "QLinearMatMul",
-            "ConvInteger",
-        ),
-        *("MatMulInteger", "Round", "Floor", "Ceil", "Mod"),
-    ): (_QUANTISING, _FLOAT_HINT),
+    ("Round", "Floor", "Ceil", "Mod"): (_QUANTISING, _FLOAT_HINT),
     ("ArgMin", "TopK", "NonZero", "NonMaxSuppression", "Unique", "Compress", "MaxRoiPool"): (
         _ORDER,
         _OUTSIDE_HINT,

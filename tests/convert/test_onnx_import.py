@@ -490,7 +490,7 @@ class TestProblems:
         ("operator", "why", "hint"),
         [
             ("LpNormalization", "it bends a combination of several activations", "train the"),
-            ("DynamicQuantizeLinear", "it rounds activations", "convert the float model"),
+            ("Round", "it rounds activations", "quantise with QuantizeLinear"),
             ("Not", "it compares or combines activations as truth values", ""),
             ("NonZero", "it looks for positions among activations", ""),
             ("Hardmax", "it is not among the supported operators", ""),
