@@ -342,6 +342,7 @@ class TestCut:
     ("name", "shape", "expected"),
     [
         ("silero_vad_16k", None, {"LSTM": 1, "Unsqueeze": 1}),
+        ("basic_pitch", None, {"Div": 1, "Equal": 1, "Where": 1}),
         ("ppocr_cls_mobilenetv3", (3, 48, 192), {"Mul": 9}),
     ],
 )

@@ -469,7 +469,8 @@ class TestProblems:
         with pytest.raises(UnsupportedModelError) as caught:
             import_onnx(model)
         assert caught.value.problems == imported.problems
-        assert caught.value.render().endswith("the model cannot be converted: 5 problems")
+        assert "\nthe model cannot be converted: 5 problems\n" in caught.value.render()
+        assert caught.value.hint.startswith("snnconvert check looks for a part")
         assert "did you mean" in imported.problems[-1].hint or "known" in imported.problems[-1].hint
         assert imported.problems[-1].why == "ONNX opset 17 has no such operator"
 
