@@ -19,6 +19,9 @@ from snnconvert.convert.importer.tensors import all_tensors, embed_external_data
 
 OLDEST_OPSET = 7
 MAX_FILE_BYTES = 2**31 - 1
+LARGEST_VERSION = 2**31 - 1
+"""Of a domain: onnx looks no further."""
+
 EXPORT_HINT = "export it with torch.onnx.export, or with tf2onnx from Keras and TensorFlow"
 _MAGIC = {
     b"PK\x03\x04": "a zip archive, such as a PyTorch checkpoint or a .keras file",
@@ -168,6 +171,10 @@ def _check_header(model: ModelProto, path: Path | None) -> None:
         domain = "" if entry.domain == "ai.onnx" else entry.domain
         if domain in seen:
             raise ModelFileError(f"the model imports the domain {domain!r} twice", where=where)
+        if not 0 <= entry.version <= LARGEST_VERSION:
+            raise ModelFileError(
+                f"the model imports version {entry.version:,} of the domain {domain!r}", where=where
+            )
         seen.add(domain)
     check_opset(opsets(model).get("", 0), where)
 

@@ -184,6 +184,13 @@ class TestHeader:
         model.opset_import.append(helper.make_opsetid("ai.onnx", 13))
         refused(model, "the model imports the domain '' twice")
 
+    @pytest.mark.parametrize("version", [-(2**63), -1, 2**31, 2**62])
+    def test_a_domain_of_a_version_that_cannot_be(self, version: int) -> None:
+        model = small_model()
+        model.opset_import.add(domain="com.microsoft", version=version)
+        model.graph.node.add(op_type="QLinearAdd", domain="com.microsoft", output=["more"])
+        refused(model, f"imports version {version:,} of the domain 'com.microsoft'")
+
     def test_a_future_file_format(self) -> None:
         model = small_model()
         model.ir_version = 999
@@ -452,9 +459,7 @@ class TestSize:
         assert len(graph.nodes) == 10_001
 
     def test_ten_thousand_problems(self) -> None:
-        nodes = [
-            make_node("LpNormalization", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)
-        ]
+        nodes = [make_node("LpNormalization", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_000)]
         start = time.perf_counter()
         assert len(check_onnx(make_model(nodes, {"t0": ["N", 2]}, ["t10000"])).problems) == 10_000
         assert time.perf_counter() - start < LONG

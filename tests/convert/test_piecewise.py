@@ -58,3 +58,9 @@ def test_curves_and_jumps_have_none(function: Expression) -> None:
 def test_no_more_kinks_than_are_worth_it() -> None:
     many = call("abs", call("sin", X))
     assert straight_pieces(many) is None
+
+
+def test_kinks_that_are_one_but_for_rounding() -> None:
+    bounded = call("minimum", call("maximum", X, -1), 1)
+    inner = call("tan", bounded)
+    assert straight_pieces(call("tan", call("minimum", call("maximum", inner, -1), 1))) is None
