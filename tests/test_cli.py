@@ -661,8 +661,8 @@ CALIBRATION = {
     "rows0.npz": "calibration data is empty: 0 rows",
     "shape.npz": "calibration rows have shape (3,), input 'x' needs (4,)",
     "dtype.npz": "calibration rows for input 'x' have dtype <U32, which is no number",
-    "nan.npz": "calibration rows for input 'x' hold NaN or infinite values (1 of 32 rows of a "
-    "batch; the first is row 3)",
+    "nan.npz": "calibration rows for input 'x' hold NaN or infinite values (1 of 60 rows; "
+    "the first is row 3)",
     "missing.npz": "calibration data: no such file: missing.npz",
     "text.onnx": "calibration data: text.onnx is no kind of file that is known",
 }
