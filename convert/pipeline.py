@@ -23,7 +23,12 @@ from snnconvert.calibration.curves import fit_curves, with_ramps
 from snnconvert.calibration.data import load_rows, open_samples, sample_rows
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.preprocessing import Preprocessing
-from snnconvert.calibration.recognition import draw_rows, input_ranges, recognise
+from snnconvert.calibration.recognition import (
+    QuantisedNetwork,
+    draw_rows,
+    input_ranges,
+    recognise,
+)
 from snnconvert.calibration.schedule_choice import choose_schedule
 from snnconvert.calibration.schedules import apply_schedule, describe_timing, parse_schedule
 from snnconvert.calibration.synthetic import synthetic_rows
@@ -37,7 +42,7 @@ from snnconvert.convert.errors import (
     did_you_mean,
 )
 from snnconvert.convert.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
-from snnconvert.convert.graph import Graph
+from snnconvert.convert.graph import Curve, Graph
 from snnconvert.convert.judges import MetricChoice, check_metrics
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import exact_graph, lower
@@ -46,6 +51,7 @@ from snnconvert.convert.neurons import get_neuron_model, spike_values
 from snnconvert.convert.node_verdicts import placed
 from snnconvert.convert.onnx_import import Imported, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
+from snnconvert.convert.quantiser import Quantise
 from snnconvert.convert.quantize import check_weight_bits
 from snnconvert.convert.ramps import Ramps
 from snnconvert.convert.snap import MAXIMUM_STEPS
@@ -179,7 +185,7 @@ def convert_model(
     highest = spike_values(neuron).highest
     imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
     exact = exact_graph(_named(imported))
-    quantised = None if readout == "count" else recognise(lower(exact))
+    quantised = _recognised(exact, readout)
     if timesteps is None:
         timesteps = DEFAULT_TIMESTEPS if quantised is None else quantised.timesteps(highest)
         timesteps = min(timesteps, MAXIMUM_STEPS)
@@ -404,6 +410,14 @@ def _calibration_data(
     )
 
 
+def _recognised(exact: Graph, readout: str) -> QuantisedNetwork | None:
+    """Return what quantisers dictate where they dictate every threshold."""
+    kinds = {type(node.op) for node in exact.nodes}
+    if readout == "count" or Quantise not in kinds or Curve in kinds:
+        return None  # an output population has a threshold of its own, so have fitted ramps
+    return recognise(lower(exact))
+
+
 def _drawn_data(exact: Graph, seed: int) -> tuple[Any, tuple[str, ...]]:
     """Return rows in the range of the input quantisers, and a warning for inputs without one."""
     unknown = [node.name for node in exact.inputs if node.name not in input_ranges(exact)]
@@ -511,7 +525,13 @@ def convert_for_report(
             rows, shapes, what="evaluation", outputs=names
         )  # refuses bad rows before the long work
         return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
-    data, warnings = _calibration_data(imported, calibration, shapes, options.get("seed", 0))
+    exact = exact_graph(imported.graph)
+    seed = options.get("seed", 0)
+    given = calibration is not None or companion(imported.path, "calibration") is not None
+    if not given and _recognised(exact, options.get("readout", "membrane")) is not None:
+        data, warnings = _drawn_data(exact, seed)
+    else:
+        data, warnings = _calibration_data(imported, calibration, shapes, seed)
     if warnings and options.get("strict"):
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
     x, y = load_rows(data, shapes, what="calibration", outputs=names)
