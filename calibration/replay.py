@@ -121,8 +121,9 @@ class Drive:
 
     def decoded(self, population: Population) -> FloatArray:
         """Return the activations (n, *shape) that the spikes stand for, float32."""
-        rates = self.counts(population) / np.float32(self.timesteps)
-        return np.asarray(population.amplitude.astype(np.float32) * rates, np.float32)
+        decoded = self.counts(population).astype(np.float32)
+        decoded *= (population.amplitude / self.timesteps).astype(np.float32)
+        return np.asarray(decoded)
 
     def mean_current(self) -> FloatArray:
         """Return the mean current (n, size) of a step, neurons as stored, without the bias."""
@@ -134,10 +135,10 @@ class Drive:
         """The number of rows."""
         return max(int(self.sums.shape[1]), len(self.constant))
 
-    def first_rows(self, count: int) -> Drive:
-        """Return the drive of the first rows alone."""
-        constant = self.constant[:count] if len(self.constant) > 1 else self.constant
-        sums = np.ascontiguousarray(self.sums[:, :count])
+    def of_rows(self, chosen: npt.NDArray[np.intp]) -> Drive:
+        """Return the drive of some rows alone."""
+        constant = self.constant[chosen] if len(self.constant) > 1 else self.constant
+        sums = np.ascontiguousarray(self.sums[:, chosen])
         return replace(self, sums=sums, constant=constant)
 
 
@@ -306,14 +307,17 @@ class ReplayState:
         return to_stored(current, self.nodes[connection.target].shape).reshape(self.n, -1)
 
     def _arriving(self, connection: Connection) -> FloatArray:
+        return self._mapped(connection, self.trains[connection.source])
+
+    def _mapped(self, connection: Connection, train: FloatArray) -> FloatArray:
+        """Return what a connection makes of a train (frames, n, ...)."""
         from snnconvert.backends.cpu.dense import DenseKernel, exact_torch
         from snnconvert.backends.cpu.layout import stored_shape
 
         source = self.nodes[connection.source]
         kernel = DenseKernel(self._amplified(connection), source.shape, np.float32)
-        train = self.trains[connection.source]
         with exact_torch():
-            return kernel.currents(train.reshape(self.frames, self.n, *stored_shape(source.shape)))
+            return kernel.currents(train.reshape(len(train), self.n, *stored_shape(source.shape)))
 
     def _amplified(self, connection: Connection) -> Chain:
         source = self.nodes[connection.source]
@@ -323,20 +327,33 @@ class ReplayState:
 
     def mean_sent(self, source: str) -> FloatArray:
         """Return what a node sends in a step on average, (n, *shape) float32, in ANN units."""
-        from snnconvert.backends.cpu.layout import from_stored, stored_shape
-
         node = self.nodes[source]
-        mean = self.trains[source].reshape(self.frames, self.n, -1).sum(axis=0) / self.timesteps
-        values = from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
-        amplitude = node.amplitude if isinstance(node, Population) else 1.0
-        return np.asarray(values * np.float32(1) * amplitude, np.float32)
+        mean = self._unstored(self._mean_train(source), node)
+        amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
+        return np.asarray(mean * amplitude.astype(np.float32))
 
     def mean_current(self, node: Population) -> FloatArray:
-        """Return the mean current of a step into a population, (n, *shape), without its bias."""
+        """Return the mean current of a step into a population, (n, *shape), without its bias.
+
+        The connections are linear: they map the mean of a train to the mean of the currents.
+        """
+        current = np.zeros((self.n, node.size), np.float32)
+        for connection in self.network.incoming(node.name):
+            if self.is_analog(connection):
+                current += self._analog(connection)
+            else:
+                mean = self._mean_train(connection.source)
+                current += self._mapped(connection, mean[None]).reshape(self.n, -1)
+        return self._unstored(current, node)
+
+    def _mean_train(self, source: str) -> FloatArray:
+        train = self.trains[source].reshape(self.frames, self.n, -1)
+        return np.asarray(train.sum(axis=0) / np.float32(self.timesteps))
+
+    def _unstored(self, values: FloatArray, node: NetworkNode) -> FloatArray:
         from snnconvert.backends.cpu.layout import from_stored, stored_shape
 
-        mean = self.drive(node).mean_current()
-        return from_stored(mean.reshape(self.n, *stored_shape(node.shape)), node.shape)
+        return from_stored(values.reshape(self.n, *stored_shape(node.shape)), node.shape)
 
     def replace_connection(self, connection: Connection, operators: Chain) -> None:
         """Put other operators in the place of a connection's."""

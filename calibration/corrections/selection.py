@@ -164,6 +164,8 @@ def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], 
     least = trial.error(trial.run(()))
     tried = {"none": least}
     for name in corrections:
+        if name == "potentials" and "bias" in accepted:
+            continue  # both move the mean of a channel
         recipe = (*accepted, name)
         error = trial.error(trial.run(recipe))
         tried[" + ".join(recipe)] = error

@@ -24,7 +24,7 @@ SHARES = (0.7, 0.85, 1.0, 1.2, 1.45, 1.8)
 POTENTIALS = (0.25, 0.5, 0.75)
 """Initial potentials that are tried, as shares of the threshold."""
 
-SEARCHED_ROWS = 64
+SEARCHED_ROWS = 48
 """Rows that are enough where every position of a channel counts."""
 
 
@@ -50,22 +50,20 @@ def search_thresholds(
     ceiling : float, optional
         Largest activation of the population: no threshold is raised beyond.
     """
-    few = drive.first_rows(SEARCHED_ROWS)
-    wanted = activations[:SEARCHED_ROWS]
-    best, least = population, _error(population, few, wanted, rows)
+    chosen = np.arange(len(activations))[rows][:SEARCHED_ROWS]
+    few, wanted = drive.of_rows(chosen), activations[chosen]
+    best, least = population, _error(population, few, wanted)
     for share, potential in itertools.product(SHARES, POTENTIALS):
         candidate = _scaled(population, share, potential, ceiling)
-        error = _error(candidate, few, wanted, rows)
+        error = _error(candidate, few, wanted)
         better = error < least
         least = np.where(better, error, least)
         best = _where(better, candidate, best)
     return best
 
 
-def _error(
-    population: Population, drive: Drive, activations: FloatArray, rows: slice
-) -> FloatArray:
-    difference = (drive.decoded(population) - activations)[rows]
+def _error(population: Population, drive: Drive, activations: FloatArray) -> FloatArray:
+    difference = drive.decoded(population) - activations
     return channel_mean(population, np.square(difference, out=difference))
 
 

@@ -67,6 +67,13 @@ def test_a_correction_that_other_rows_do_not_confirm_is_dropped() -> None:
     assert corrected is network
 
 
+def test_potentials_are_not_tried_on_top_of_biases() -> None:
+    graph, network, samples = deep(depth=4, rows=32)
+    _, record = correct_network(network, graph, samples, T, corrections=("bias", "potentials"))
+    assert list(record["corrections"]["tried"]) == ["none", "bias"]
+    assert record["corrections"]["accepted"] == ["bias"]
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_too_few_rows_change_nothing(rows: int) -> None:
     graph, network, samples = deep(depth=2)
@@ -86,7 +93,7 @@ def test_progress_counts_populations() -> None:
         graph,
         samples,
         T,
-        corrections=("bias", "potentials"),
+        corrections=("bias",),
         progress=lambda *call: calls.append(call),
     )
     assert calls == [(i, len(calls)) for i in range(1, len(calls) + 1)]
