@@ -78,6 +78,11 @@ def standard_density(function: Expression) -> Density:
     return Density(np.zeros(1), np.ones(1))
 
 
+def can_be_fitted(function: Expression) -> bool:
+    """Tell whether a function is finite anywhere in reach of the density before calibration."""
+    return bool(np.isfinite(function.evaluate(standard_density(function).points)).all())
+
+
 def fit_ramps(function: Expression, density: Density, budget: RampBudget) -> Ramps:
     """Return the ramps that follow a function.
 

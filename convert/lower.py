@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from snnconvert.convert.errors import Problem, UnsupportedModelError
-from snnconvert.convert.fit_ramps import RampBudget
+from snnconvert.convert.fit_ramps import RampBudget, can_be_fitted
 from snnconvert.convert.graph import (
     Add,
     Affine,
     Concat,
+    Curve,
     Graph,
     GraphInput,
     Node,
@@ -79,9 +80,22 @@ def _in_real_units(graph: Graph) -> Graph:
 
 
 def lowering_problems(graph: Graph) -> list[Problem]:
-    """Return a problem for each output function that other nodes read."""
-    nodes = split_output_functions(_in_real_units(graph)).nodes
-    return [_inside(n, n.op) for n in nodes if isinstance(n.op, OutputFunction)]
+    """Return a problem for each inner output function, and each curve that is a number nowhere."""
+    graph = split_output_functions(_in_real_units(graph))
+    inside = [_inside(n, n.op) for n in graph.nodes if isinstance(n.op, OutputFunction)]
+    curves = [(n, n.op) for n in compose_curves(graph).nodes if isinstance(n.op, Curve)]
+    return inside + [_nowhere(n, op) for n, op in curves if not can_be_fitted(op.function)]
+
+
+def _nowhere(node: Node, curve: Curve) -> Problem:
+    return Problem(
+        code="non-finite-weights",
+        message=f"the function {curve.function} is finite nowhere",
+        node=node.name,
+        place=f"node {node.name!r}",
+        why="no neurons can follow it",
+        hint="look for a logarithm or root of negative values, or a parameter that is no number",
+    )
 
 
 def _inside(node: Node, function: OutputFunction) -> Problem:

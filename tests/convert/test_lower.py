@@ -10,6 +10,7 @@ from graphs import (
     samples_for,
 )
 from hypothesis import given, settings
+from onnx_models import graph_of, make_model, make_node
 
 from snnconvert.convert.errors import UnsupportedModelError
 from snnconvert.convert.graph import Affine, Clip, Graph, MaxPool, OutputFunction, Relu
@@ -124,4 +125,21 @@ def test_all_inner_functions_are_listed() -> None:
     assert [p.node for p in problems] == ["gate", "scores", "choice"]
     assert [p.message.split()[0] for p in problems] == ["Sigmoid", "LogSoftmax", "ArgMax"]
     with pytest.raises(UnsupportedModelError, match="3 problems"):
+        lower(graph)
+
+
+def test_a_curve_that_is_a_number_nowhere_is_refused() -> None:
+    """Of its own accord, or only behind another."""
+    node = make_node("Elu", ["x"], ["y"], name="node", alpha=float("nan"))
+    problems = lowering_problems(graph_of(make_model([node], {"x": ["N", 3]})))
+    assert [problem.code for problem in problems] == ["non-finite-weights"]
+    assert "nan" in problems[0].message and "is finite nowhere" in problems[0].message
+    nodes = [
+        make_node("Exp", ["x"], ["e"]),
+        make_node("Neg", ["e"], ["n"]),
+        make_node("Log", ["n"], ["y"], name="log"),
+    ]
+    graph = graph_of(make_model(nodes, {"x": ["N", 3]}))
+    assert [problem.node for problem in lowering_problems(graph)] == ["log"]
+    with pytest.raises(UnsupportedModelError, match="is finite nowhere"):
         lower(graph)
