@@ -40,7 +40,7 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
     ): (_NORMALISING, "train the model with BatchNormalization there"),
     ("Attention", "RotaryEmbedding", "Det", "GridSample"): (_PRODUCT, _GATE_HINT),
     (
-        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"),
+        *("Equal", "And", "Or", "Xor"),
         *("Not", "IsNaN", "IsInf"),
     ): (_COMPARING, _OUTSIDE_HINT),
     ("Round", "Floor", "Ceil", "Mod"): (_QUANTISING, _FLOAT_HINT),

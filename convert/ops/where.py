@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnconvert.convert.functions import call
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.elementwise import add_curve, shared_operands
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.importer.shapes import without_batch
@@ -13,8 +15,12 @@ from snnconvert.convert.importer.sums import Term, add_terms
 
 @operator("Where", since=9)
 def import_where(node: OnnxNode, build: GraphBuilder) -> None:
-    """Choice between two values by a constant condition: a mask on each."""
+    """Choice by a constant condition: a mask on each; between functions of one value: a curve."""
     if build.depends_on_input(node, 0):
+        shared = shared_operands(node, build, (0, 1, 2))
+        if shared is not None:
+            add_curve(node, build, shared, call("where", *shared.expressions))
+            return
         raise node.unsupported(
             "Where with a condition that depends on the input",
             why="which value is taken would be decided by values; a spiking network is fixed",
