@@ -18,7 +18,7 @@ from snnconvert.calibration.data import SampleSource, sample_rows
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import SnnConvertError
-from snnconvert.convert.graph import Curve, Graph, Node, OutputFunction, apply_output_function
+from snnconvert.convert.graph import Graph, Node, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
 from snnconvert.convert.passes.split_output_functions import split_output_functions
@@ -66,7 +66,7 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
     for node in rounding:
         assert isinstance(node.op, Quantise | DynamicQuantise)
         worst = max(worst, node.op.excess(ours[node.inputs[0]], known[node.name]))
-    if not rounding and not any(isinstance(node.op, Curve) for node in exact.nodes):
+    if not rounding and not lowered.approximations:
         values = lowered.evaluate(rows, dtype=np.float64)
         worst = max(worst, _output_error(lowered, values, expected))
     if not worst <= IMPORT_TOLERANCE:
