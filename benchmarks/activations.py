@@ -14,7 +14,6 @@ import argparse
 import io
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,8 @@ TRAINED, TESTED = 400, 600
 
 def rows() -> tuple[torch.Tensor, torch.Tensor]:
     """Return the labelled rows, in [0, 1]."""
-    beside = Path(shipped_model_path("fashion_cnn"))
+    beside = shipped_model_path("fashion_cnn")
+    assert beside is not None
     with np.load(beside.with_name(f"{beside.stem}.eval.npz")) as stored:
         return torch.tensor(stored["x"]).float() / 255, torch.tensor(stored["y"]).long()
 
@@ -60,7 +60,7 @@ def trained(activation: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tenso
     )
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(30):
-        for batch in torch.randperm(len(x)).split(50):
+        for batch in torch.split(torch.randperm(len(x)), 50):
             optimiser.zero_grad()
             loss = nn.functional.cross_entropy(network(x[batch]), y[batch])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -72,7 +72,14 @@ def exported(network: nn.Module, x: torch.Tensor) -> bytes:
     """Return the ONNX file."""
     file = io.BytesIO()
     axes = {"x": {0: "N"}}
-    torch.onnx.export(network, (x[:1],), file, dynamo=False, input_names=["x"], dynamic_axes=axes)  # type: ignore[call-overload]
+    torch.onnx.export(
+        network,
+        (x[:1],),
+        file,  # type: ignore[arg-type]
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes=axes,
+    )
     return file.getvalue()
 
 
@@ -82,11 +89,12 @@ def measure(model: bytes, name: str, x: Any, y: Any, timesteps: int, error: floa
         model, x[:TRAINED].numpy(), timesteps=timesteps, curve_error=error
     )
     result = snn.evaluate(x[TRAINED:].numpy(), y[TRAINED:].numpy())
-    assert result.accuracy is not None and result.ann_accuracy is not None
+    agreement = result.final.agreement
+    assert result.accuracy is not None and result.ann_accuracy is not None and agreement is not None
     ramps = [len(fit.slopes) for fit in snn.curves.values()]
     print(
         f"{name:<11} T={timesteps:<3} error {error:<6} ANN {100 * result.ann_accuracy:6.2f}  "
-        f"SNN {100 * result.accuracy:6.2f}  agreement {100 * result.final.agreement:6.2f}  "
+        f"SNN {100 * result.accuracy:6.2f}  agreement {100 * agreement:6.2f}  "
         f"populations {len(snn.network.populations):>3}  ramps {ramps}",
         flush=True,
     )

@@ -52,8 +52,8 @@ def network(operator: str, pool: str = "MaxPool", **attributes: Any) -> bytes:
 def converted(content: bytes, **options: Any) -> tuple[SpikingModel, onnx_models.Array]:
     rng = np.random.default_rng(7)
     rows = rng.standard_normal((160, 1, 6, 6)).astype(np.float32)
-    options = {"timesteps": 64, "method": "mse"} | options
-    return snnconvert.convert_model(content, rows[:60], **options), rows[60:]
+    chosen: dict[str, Any] = {"timesteps": 64, "method": "mse"} | options
+    return snnconvert.convert_model(content, rows[:60], **chosen), rows[60:]
 
 
 def logits(snn: SpikingModel, x: onnx_models.Array) -> onnx_models.Array:
@@ -83,7 +83,8 @@ def test_staged_it_is_the_quantised_network(operator: str) -> None:
         np.testing.assert_array_equal(counts, expected[population.name])
     ramps = [p for p in snn.network.populations if "/ramp" in p.name]
     assert bool(ramps) == (operator != "LeakyRelu")
-    assert emitted.parity({"x": x[:2]}, 8)["differing_spikes"] == 0
+    parity = emitted.parity({"x": x[:2]}, 8)
+    assert parity is not None and parity["differing_spikes"] == 0
 
 
 def test_more_ramps_come_closer() -> None:

@@ -67,12 +67,12 @@ def exported(function: Function, *, dynamo: bool) -> bytes:
         if dynamo:
             program = torch.onnx.export(Module(function), (x,), dynamo=True, verbose=False)
             assert program is not None
-            program.save(file)
+            program.save(file)  # type: ignore[arg-type]
         else:
-            torch.onnx.export(  # type: ignore[call-overload]
+            torch.onnx.export(
                 Module(function),
                 (x,),
-                file,
+                file,  # type: ignore[arg-type]
                 dynamo=False,
                 opset_version=17,
                 input_names=["x"],

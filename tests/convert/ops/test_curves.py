@@ -52,7 +52,7 @@ def test_above_one(rng: np.random.Generator) -> None:
 
 def test_a_sigmoid_at_the_end_belongs_to_the_readout() -> None:
     graph = lower(onnx_models.graph_of(one_node("Sigmoid", (3,))))
-    assert [[f.kind for f in taken] for taken in graph.output_functions] == [["Sigmoid"]]  # type: ignore[union-attr]
+    assert [[f.kind for f in taken] for taken in graph.output_functions] == [["Sigmoid"]]
     assert not graph.activations and not graph.approximations
 
 

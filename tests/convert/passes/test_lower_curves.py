@@ -18,7 +18,8 @@ def curved(function: Expression, ramps: Ramps | None = None) -> Graph:
     sketch = Sketch()
     x = sketch.input((5,))
     curve = sketch.add(Curve(function, ramps), [x], (5,), "curve")
-    return sketch.graph(sketch.affine(curve, name="end"))
+    graph: Graph = sketch.graph(sketch.affine(curve, name="end"))
+    return graph
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_one_ramp_and_none() -> None:
 
 
 def test_a_long_function_is_not_written_out() -> None:
-    function = X
+    function: Expression = X
     for _ in range(40):
         function = call("tanh", function)
     (approximation,) = lower_curves(curved(function)).approximations
