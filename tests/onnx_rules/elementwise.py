@@ -217,3 +217,21 @@ def _running_sum(s: Sketch) -> None:
     x = s.value(1, 3)
     axis = s.constant(np.int64(s.integer(1, len(x.shape))))
     s.add("CumSum", [x, axis], exclusive=s.flag(), reverse=s.flag())
+
+
+@rule("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+def _by_cases(s: Sketch) -> None:
+    """Choose between functions of one value by comparing it with a number."""
+    x = s.raw()
+    name = s.pick(["Greater", "GreaterOrEqual", "Less", "LessOrEqual"])
+    (condition,) = s.raw_node(name, [x, s.floats(s.pick([0.0, 0.5, -0.25]))])
+    (other,) = s.raw_node(s.pick(["Tanh", "Neg", "Softplus"]), [x])
+    s.add("Where", [condition, x, other])
+
+
+@rule("ai.onnx.ml.Scaler")
+def _scaler(s: Sketch) -> None:
+    x = s.value(1, 1)
+    offset, scale = (list(map(float, s.rng.uniform(0.5, 2.0, x.shape[0]))) for _ in range(2))
+    (y,) = s.raw_node("Scaler", [x], domain="ai.onnx.ml", shape=x.shape, offset=offset, scale=scale)
+    s.offer(y)
