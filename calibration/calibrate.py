@@ -23,7 +23,10 @@ READOUT_ROWS = 64
 """Rows that choose the late readout."""
 
 MOST_ROWS = 256
-"""Rows that make corrections where steps are few, or need not be simulated."""
+"""Rows that make corrections where steps are few."""
+
+WHOLE_ROWS = 512
+"""Rows that make corrections where steps need not be replayed one by one."""
 
 ROW_STEPS = 4096
 """Rows times steps that are worth the wait in a run that is not staged."""
@@ -53,8 +56,9 @@ class Options:
 
 def correction_rows(timesteps: int, holdoff: int) -> int:
     """Return how many calibration rows make the corrections."""
-    steps = 1 if holdoff >= timesteps else timesteps
-    return int(np.clip(ROW_STEPS // steps, READOUT_ROWS, MOST_ROWS))
+    if holdoff >= timesteps:
+        return WHOLE_ROWS
+    return int(np.clip(ROW_STEPS // timesteps, READOUT_ROWS, MOST_ROWS))
 
 
 def correct(

@@ -20,8 +20,15 @@ from snnconvert.calibration.activations import Observed, observe
 from snnconvert.calibration.calibrate import Options, correct
 from snnconvert.calibration.corrections import TRIAL_ROWS, parse_corrections, without_data
 from snnconvert.calibration.curves import fit_curves, with_ramps
-from snnconvert.calibration.data import load_rows, open_samples, sample_rows
+from snnconvert.calibration.data import (
+    SampleSource,
+    load_rows,
+    open_samples,
+    row_digests,
+    sample_rows,
+)
 from snnconvert.calibration.methods import CalibrationMethod, get_method
+from snnconvert.calibration.partition import HELD_OUT_SHARE, digests_of, held_out, shared_with
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.recognition import (
     QuantisedNetwork,
@@ -46,6 +53,7 @@ from snnconvert.convert.graph import Curve, Graph
 from snnconvert.convert.judges import MetricChoice, check_metrics
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.lower import exact_graph, lower
+from snnconvert.convert.memory import Memory
 from snnconvert.convert.network import Network, Reset
 from snnconvert.convert.neurons import get_neuron_model, spike_values
 from snnconvert.convert.node_verdicts import placed
@@ -92,6 +100,7 @@ def convert_model(
     seed: int = 0,
     strict: bool = False,
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> SpikingModel:
     """Convert a trained ONNX network into a calibrated spiking network.
 
@@ -155,6 +164,8 @@ def convert_model(
         Refuse what is otherwise a warning.
     progress : callable, optional
         Called with (stage, done, total).
+    memory : Memory, optional
+        What earlier conversions of the same model on the same rows found.
 
     Returns
     -------
@@ -183,7 +194,11 @@ def convert_model(
     reset = _reset(backend, reset)
     _check_options(timesteps, readout, neuron, weight_bits, seed)
     highest = spike_values(neuron).highest
-    imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
+    memory = Memory() if memory is None else memory
+    imported = memory.once(
+        "import",
+        lambda: import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs),
+    )
     exact = exact_graph(_named(imported))
     quantised = _recognised(exact, readout)
     if timesteps is None:
@@ -204,7 +219,7 @@ def convert_model(
     exactly = quantised is not None and staged and timesteps * highest in quantised.levels
     if corrections == "auto" and (method != "auto" or exactly):
         corrections = "none"  # a quantised network that is staged has nothing left to correct
-    wanted = parse_corrections(corrections)
+    parse_corrections(corrections)  # refuses unknown names before the long work
     preprocessing = Preprocessing(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
@@ -234,12 +249,21 @@ def convert_model(
     )
     if warnings and strict:
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
-    fitted = fit_curves(exact, imported.model_bytes, source, budget, progress=stage("curves"))
+    fitted = memory.once(
+        ("curves", budget),
+        lambda: fit_curves(exact, imported.model_bytes, source, budget, progress=stage("curves")),
+    )
+    fit = budget if fitted else None  # without curves all budgets are alike
     lowered = lower(with_ramps(exact, fitted))
     graph = count_readout(lowered) if readout == "count" else lowered
     whole = _named(imported) if exact.approximations else exact
-    import_error = verify_import(whole, lowered, imported.model_bytes, source)
-    observed = observe(graph, imported.model_bytes, source, progress=stage("calibration"))
+    import_error = memory.once(
+        ("verified", fit), lambda: verify_import(whole, lowered, imported.model_bytes, source)
+    )
+    observed = memory.once(
+        ("observed", fit, readout),
+        lambda: observe(graph, imported.model_bytes, source, progress=stage("calibration")),
+    )
     automatic = method == "auto" and (quantised is None or given)
     chosen_schedule: dict[str, Any] = {}
     if schedule == "auto":
@@ -254,6 +278,7 @@ def convert_model(
         timesteps, schedule = candidate.timesteps, candidate.schedule
         calibrator = configure(timesteps=timesteps)
     network = build(calibrator.scales(observed), observed.inputs)
+    wanted = parse_corrections(corrections, whole=parse_schedule(schedule, timesteps) >= timesteps)
     chosen = Options(
         timesteps,
         schedule,
@@ -484,9 +509,6 @@ class EvaluationRows:
     y: Any = None
 
 
-HELD_OUT_SHARE = 5
-
-
 def convert_for_report(
     path: Path,
     calibration: Any,
@@ -499,8 +521,8 @@ def convert_for_report(
 ) -> tuple[SpikingModel, EvaluationRows]:
     """Convert a model and find rows to evaluate it on.
 
-    The rows are those given, else ``<model>.eval.npz`` beside the model, else every fifth
-    calibration row, which then is kept out of the thresholds.
+    The rows are those given, else ``<model>.eval.npz`` beside the model, else one calibration row
+    in three, which then is kept out of the thresholds.
 
     Parameters
     ----------
@@ -521,10 +543,14 @@ def convert_for_report(
     names = imported.graph.output_names
     check_metrics(names, metric, score_output)
     if rows is not None:
-        open_samples(
+        tested = open_samples(
             rows, shapes, what="evaluation", outputs=names
         )  # refuses bad rows before the long work
-        return convert_model(path, calibration, progress=progress, **options), EvaluationRows(rows)
+        notes = _shared_rows(imported, calibration, tested)
+        if notes and options.get("strict"):
+            raise DataError(notes[0], hint="give other rows, or leave out --strict")
+        snn = convert_model(path, calibration, progress=progress, **options)
+        return replace(snn, warnings=(*snn.warnings, *notes)), EvaluationRows(rows)
     exact = exact_graph(imported.graph)
     seed = options.get("seed", 0)
     given = calibration is not None or companion(imported.path, "calibration") is not None
@@ -535,19 +561,38 @@ def convert_for_report(
     if warnings and options.get("strict"):
         raise DataError(warnings[0], hint="give --calibration, or leave out --strict")
     x, y = load_rows(data, shapes, what="calibration", outputs=names)
-    held_out = np.arange(len(next(iter(x.values())))) % HELD_OUT_SHARE == HELD_OUT_SHARE - 1
-    if not held_out.any():
+    out = held_out(row_digests(x))
+    if not out.any():
         raise DataError(
-            f"{len(held_out)} calibration rows are too few to keep some for the evaluation",
-            hint=f"give --eval, or at least {HELD_OUT_SHARE} calibration rows",
+            f"{len(out)} calibration rows are too few to keep some for the evaluation",
+            hint=f"give --eval, or at least {HELD_OUT_SHARE} different calibration rows",
         )
-    kept = {name: array[~held_out] for name, array in x.items()}
+    kept = {name: array[~out] for name, array in x.items()}
     snn = convert_model(path, kept, progress=progress, **options)
     note = (
-        f"no evaluation rows: evaluated on {int(held_out.sum())} of {len(held_out)} calibration "
+        f"no evaluation rows: evaluated on {int(out.sum())} of {len(out)} calibration "
         "rows that were kept out of the thresholds"
     )
     snn = replace(snn, warnings=(*snn.warnings, *warnings, note))
-    tested = {name: array[held_out] for name, array in x.items()}
-    labels = {name: array[held_out] for name, array in y.items()}
-    return snn, EvaluationRows(tested, labels or None)
+    rest = {name: array[out] for name, array in x.items()}
+    labels = {name: array[out] for name, array in y.items()}
+    return snn, EvaluationRows(rest, labels or None)
+
+
+def _shared_rows(imported: Imported, calibration: Any, tested: SampleSource) -> tuple[str, ...]:
+    """Return a warning where evaluation rows are calibration rows as well."""
+    data = companion(imported.path, "calibration") if calibration is None else calibration
+    if data is None:
+        return ()
+    seen = digests_of(open_samples(data, tested.inputs))
+    shared = int(shared_with(digests_of(tested), seen).sum())
+    return (shared_text(shared),) if shared else ()
+
+
+def shared_text(shared: int) -> str:
+    """Return the warning of rows that are in both sets."""
+    noun = "row" if shared == 1 else "rows"
+    return (
+        f"--eval and --calibration share {shared:,} {noun}: figures from rows that chose the "
+        "thresholds flatter"
+    )

@@ -38,19 +38,25 @@ CORRECTIONS = ("weights", "thresholds", "bias", "potentials")
 TRIAL_ROWS = 64
 """Rows on which corrections are tried before all rows make the chosen ones."""
 
+WHOLE_TRIAL_ROWS = 128
+"""The same where steps need not be replayed one by one."""
+
 LEAST_GAIN = 0.005
 """Share of the error that a correction must take away: less is within the noise of the rows."""
 
 _Progress = Callable[[int, int | None], None]
 
 
-def parse_corrections(corrections: str | Sequence[str]) -> tuple[str, ...]:
+def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) -> tuple[str, ...]:
     """Return the names of the corrections to try, in order.
 
     Parameters
     ----------
     corrections : "auto", "none" or names
         Names as a sequence, or between commas.
+    whole : bool
+        Whether all of a population's charge is there before it fires. "auto" then leaves the
+        thresholds alone: those of the histograms are for just such currents.
 
     Raises
     ------
@@ -59,7 +65,9 @@ def parse_corrections(corrections: str | Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(corrections, str):
         if corrections in ("auto", "none"):
-            return CORRECTIONS if corrections == "auto" else ()
+            if corrections == "none":
+                return ()
+            return tuple(c for c in CORRECTIONS if not (whole and c == "thresholds"))
         corrections = [name.strip() for name in corrections.split(",")]
     for name in corrections:
         if name not in CORRECTIONS:
@@ -126,9 +134,8 @@ def correct_network(
         return network, {"corrections": {"accepted": []}}
     count = _Count(progress, len(network.populations) * (len(corrections) + 2))
     shares = SHARES if late_readout else SHARES[:1]
-    trial = _Pass(
-        network, graph, teacher.first(TRIAL_ROWS), timesteps, holdoff, shares, FITTED, count
-    )
+    few = teacher.first(WHOLE_TRIAL_ROWS if holdoff >= timesteps else TRIAL_ROWS)
+    trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
     accepted, tried = _choose(trial, corrections)
     record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}
     if not accepted:
