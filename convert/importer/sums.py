@@ -52,6 +52,8 @@ def add_terms(node: OnnxNode, build: GraphBuilder, terms: Sequence[Term]) -> Non
     """Let the node's output be the sum of the terms, at least one of them an activation."""
     values = [(build.required(node, term.index), term) for term in terms]
     summands = _summands(values)
+    if not summands:  # an operator on integers, which are not computed beforehand
+        build.activation(node, terms[0].index)
     rank = max(len(summand.shape) for summand in summands) + 1
     if any(len(summand.shape) + 1 < rank for summand in summands):
         raise node.batch_axis(

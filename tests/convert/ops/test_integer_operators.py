@@ -10,7 +10,7 @@ from onnx import NodeProto
 from onnx_models import Array, make_model, make_node, only_problem
 
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.onnx_import import import_onnx
+from snnconvert.convert.onnx_import import check_onnx, import_onnx
 
 MICROSOFT = "com.microsoft"
 
@@ -189,6 +189,21 @@ class TestRefusals:
         node = make_node("QLinearConcat", [*Y, *X, "x_q"], ["y"], domain=MICROSOFT, axis=1)
         with pytest.raises(ModelFileError, match="its 6 inputs are no scale, zero point and"):
             import_onnx(operator_model(node, (3, 4, 4), {}))
+
+    @pytest.mark.parametrize("name", ["QLinearAdd", "QLinearMul"])
+    def test_two_constants(self, name: str) -> None:
+        nodes = [
+            make_node(name, [*W, *W, *Y], ["sum"], name="node", domain=MICROSOFT),
+            make_node("DequantizeLinear", ["sum", *Y], ["r"]),
+            make_node("Add", ["x", "r"], ["y"]),
+        ]
+        constants = {"w": np.ones(3, np.int8)} | scales("w", 0.5, np.int8(0))
+        constants |= scales("y", 0.5, np.int8(0))
+        model = make_model(nodes, {"x": ["N", 3]}, constants=constants, domains={MICROSOFT: 1})
+        (problem,) = check_onnx(model).problems
+        assert problem.code == "unsupported-operator"
+        assert "of the constant" in problem.message
+        assert "fold the file's constants before" in problem.hint
 
     def test_a_missing_input(self) -> None:
         node = make_node("QLinearAdd", X, ["y"], domain=MICROSOFT)
