@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -79,6 +80,8 @@ def worker(models: list[bytes], seeds: range, current: Any, parent: Connection) 
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             parent.send((seed, outcomes, findings, slowest, peak))
             outcomes, findings = Counter(), []
+    parent.close()
+    os._exit(0)  # forked from a thread: the ordinary end would wait for threads that are not here
 
 
 @dataclass
