@@ -140,7 +140,9 @@ def main() -> int:
     from snnconvert.models import shipped_model_path
 
     started = time.perf_counter()
-    models = valid_models(MODELS, [Path(shipped_model_path("fashion_cnn"))])
+    shipped = shipped_model_path("fashion_cnn")
+    assert shipped is not None
+    models = valid_models(MODELS, [shipped])
     last = arguments.seed + arguments.inputs
     edges = [arguments.seed + i * arguments.inputs // arguments.jobs for i in range(arguments.jobs)]
     parts = [range(*pair) for pair in pairwise([*edges, last])]

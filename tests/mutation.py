@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx_grammar import Seeded, sketch_model
 
 INTERESTING = (0, 1, -1, 2, 7, 127, 128, 255, 2**31 - 1, -(2**31), 2**62, -(2**63))
@@ -116,7 +116,8 @@ def _altered_field(content: bytes, rng: Generator) -> bytes:
             continue
         _alter(message, field, rng)
         break
-    return model.SerializeToString()
+    altered: bytes = model.SerializeToString()
+    return altered
 
 
 def _alter(message: Message, field: FieldDescriptor, rng: Generator) -> None:
@@ -148,12 +149,10 @@ def _scalar(field: FieldDescriptor, rng: Generator) -> int | float | str | bytes
         return name.encode() if field.type == FieldDescriptor.TYPE_BYTES else name
     if kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
         return float([0.0, -1.0, 1e30, np.nan, np.inf][int(rng.integers(5))])
-    number = INTERESTING[int(rng.integers(len(INTERESTING)))]
+    number: int = INTERESTING[int(rng.integers(len(INTERESTING)))]
     if kind == FieldDescriptor.CPPTYPE_ENUM:
         numbers = [value.number for value in field.enum_type.values]
-        return numbers[int(rng.integers(len(numbers)))]
+        return int(numbers[int(rng.integers(len(numbers)))])
     if kind == FieldDescriptor.CPPTYPE_INT32:
         return max(-(2**31), min(number, 2**31 - 1))
-    if kind == FieldDescriptor.CPPTYPE_UINT64:
-        return max(0, number)
-    return number
+    return max(0, number) if kind == FieldDescriptor.CPPTYPE_UINT64 else number

@@ -2,7 +2,7 @@
 
 import onnx
 import pytest
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from mutation import mutate, valid_models
 
 from snnconvert.convert.check import check_model
@@ -14,7 +14,10 @@ INPUTS = 400
 
 @pytest.fixture(scope="module")
 def models() -> list[bytes]:
-    return valid_models(40, [shipped_model_path("fashion_cnn")])
+    path = shipped_model_path("fashion_cnn")
+    assert path is not None
+    made: list[bytes] = valid_models(40, [path])
+    return made
 
 
 def test_damaged_files_meet_our_errors_only(models: list[bytes]) -> None:
