@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from snnconvert.convert.spiking_model import SpikingModel, load
     from snnconvert.models import shipped_model_path, shipped_models
     from snnconvert.reports.evaluation import Evaluation
+    from snnconvert.tuning.result import TuningResult
+    from snnconvert.tuning.tune import tune_model
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ _HOME = {
     "Preprocessing": "snnconvert.calibration.preprocessing",
     "SnnConvertError": "snnconvert.convert.errors",
     "SpikingModel": "snnconvert.convert.spiking_model",
+    "TuningResult": "snnconvert.tuning.result",
     "backend_names": "snnconvert.backends.base",
     "check_model": "snnconvert.convert.check",
     "convert_model": "snnconvert.convert.pipeline",
@@ -38,6 +41,7 @@ _HOME = {
     "load": "snnconvert.convert.spiking_model",
     "shipped_model_path": "snnconvert.models",
     "shipped_models": "snnconvert.models",
+    "tune_model": "snnconvert.tuning.tune",
 }
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "Preprocessing",
     "SnnConvertError",
     "SpikingModel",
+    "TuningResult",
     "__version__",
     "backend_names",
     "check_model",
@@ -54,6 +59,7 @@ __all__ = [
     "load",
     "shipped_model_path",
     "shipped_models",
+    "tune_model",
 ]
 
 
