@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from snnconvert.calibration.names import UNNAMED
 from snnconvert.calibration.quantised import count_ties, quantised_forward
 from snnconvert.calibration.readers import to_array
 from snnconvert.calibration.recognition import recognise
+from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph, Relu
@@ -24,9 +26,13 @@ from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.spiking_model import SpikingModel
+from snnconvert.reports.advice import Settings
+from snnconvert.reports.anytime import why_not_anytime
+from snnconvert.reports.diagnosis import MODES, Diagnosis, Mode
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.operations import ann_macs
+from snnconvert.reports.scores import Judge
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
@@ -50,6 +56,8 @@ def evaluate_model(
     target: str | None = None,
     num_samples: int | None = None,
     batch_size: int | None = None,
+    anytime: bool | AnytimeRule | None = None,
+    diagnose: Mode | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Evaluation:
@@ -76,6 +84,11 @@ def evaluate_model(
         Only the first rows.
     batch_size : int, optional
         Samples simulated at once.
+    anytime : bool or AnytimeRule, optional
+        Stop samples by a rule; True: the network's own, which then must fit; False: not at all;
+        default: the network's own where it has one that fits.
+    diagnose : {"single", "cumulative"}, optional
+        Name the layers that lose most, on the first 64 rows.
     progress : callable, optional
         Called with (stage, done, total).
     **options
@@ -102,7 +115,11 @@ def evaluate_model(
     if "timesteps" in backend.capabilities.options:
         options["timesteps"] = steps
     check_metrics(snn.graph.output_names, metric, score_output)
-    samples, labels = _rows(snn, x, y, num_samples)
+    if diagnose is not None and diagnose not in MODES:
+        raise UsageError(
+            f"unknown mode {diagnose!r} of diagnosis", hint=f"use {' or '.join(MODES)}"
+        )
+    samples, labels = load_samples(snn, x, y, num_samples)
     size = BATCH_SIZE if batch_size is None else batch_size
     seconds: dict[str, float] = {}
     emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
@@ -111,6 +128,7 @@ def evaluate_model(
         "ann",
         lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
     )
+    rule, left_out = _stopping(snn, anytime, judges[0], steps)
     measurement = _timed(
         seconds,
         "evaluation",
@@ -122,6 +140,7 @@ def evaluate_model(
             batch_size=size,
             ann_macs=_ann_macs(snn.graph),
             lowered_values=snn.activations,
+            anytime=rule,
             progress=None if progress is None else _stage(progress, "evaluation"),
         ),
     )
@@ -145,11 +164,73 @@ def evaluate_model(
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
         warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
-        notes=(*snn.notes, *_run_notes(snn, steps, num_samples, measurement)),
+        notes=(*snn.notes, *_run_notes(snn, steps, num_samples, measurement), *left_out),
         approximations=snn.approximations,
         quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
+        settings=settings_of(snn, backend.name, steps),
+        diagnosis=None
+        if diagnose is None
+        else _timed(
+            seconds,
+            "diagnosis",
+            lambda: _diagnosed(
+                snn, samples, labels, metric, score_output, diagnose, steps, progress
+            ),
+        ),
     )
     return Evaluation(measurement, context)
+
+
+def _stopping(
+    snn: SpikingModel, wanted: bool | AnytimeRule | None, judge: Judge, timesteps: int
+) -> tuple[AnytimeRule | None, tuple[str, ...]]:
+    """Return the rule to stop samples by, and why a network's own one is left out.
+
+    Raises
+    ------
+    UsageError
+        If a rule was asked for and there is none that fits.
+    """
+    rule = wanted if isinstance(wanted, AnytimeRule) else snn.anytime
+    if wanted is False or (wanted is None and rule is None):
+        return None, ()
+    if rule is None:
+        raise UsageError(
+            "the network has no rule by which samples may stop",
+            hint="convert it with --anytime, or use snn.with_anytime(calibration rows)",
+        )
+    reason = why_not_anytime(judge)
+    if not reason and rule.output != judge.layout.name:
+        reason = (
+            f"the anytime rule watches output {rule.output!r}, the report is about "
+            f"{judge.layout.name!r}"
+        )
+    if not reason and rule.timesteps != timesteps:
+        reason = f"the anytime rule is for {rule.timesteps} timesteps, the run has {timesteps}"
+    if not reason:
+        return rule, ()
+    if wanted is None:
+        return None, (f"no anytime readout: {reason}",)
+    raise UsageError(reason, hint="leave out anytime, or calibrate a rule for this run")
+
+
+def _diagnosed(
+    snn: SpikingModel,
+    samples: Samples,
+    labels: Mapping[str, npt.NDArray[Any]],
+    metric: MetricChoice,
+    score_output: str | None,
+    mode: Mode,
+    timesteps: int,
+    progress: Progress | None,
+) -> Diagnosis:
+    from snnconvert.convert.diagnose import ROWS, diagnose
+
+    rows = {name: array[:ROWS] for name, array in samples.items()}
+    known = {name: array[:ROWS] for name, array in labels.items()}
+    judge = judges_of(snn, rows, known, metric=metric, score_output=score_output)[0]
+    tell = None if progress is None else partial(progress, "diagnosis")
+    return diagnose(snn, rows, judge, mode, timesteps=timesteps, progress=tell)
 
 
 def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
@@ -163,7 +244,7 @@ def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(name, done, total)
 
 
-def _rows(
+def load_samples(
     snn: SpikingModel, x: Any, y: Any, limit: int | None
 ) -> tuple[Samples, dict[str, npt.NDArray[Any]]]:
     """Return preprocessed rows and their labels by output name."""
@@ -338,6 +419,27 @@ def _run_notes(
             f"a run of {timesteps} timesteps; the thresholds were chosen for {snn.timesteps}, and "
             "others may be better here"
         )
+
+
+def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
+    """Return what advice depends on."""
+    capabilities = get_backend(target).capabilities
+    method = str(snn.calibration.get("method", "auto"))
+    config = snn.calibration.get("config", {})
+    return Settings(
+        timesteps=timesteps,
+        method=method,
+        corrected=bool({"corrections", "hard_reset"} & snn.calibration.keys()),
+        per_channel=bool(config.get("per_channel", True)),
+        dictated=recognise(snn.graph) is not None,
+        schedule=snn.schedule,
+        neuron=_neuron(snn) or "if",
+        reset=snn.network.reset,
+        weight_bits=snn.network.weight_bits,
+        target=target,
+        windows=capabilities.windows,
+        signed="signed" in capabilities.neurons,
+    )
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:
