@@ -1,6 +1,6 @@
 """The command line: arguments, printing, exit codes.
 
-``snnconvert MODEL ...`` converts; ``check``, ``run`` and ``targets`` are verbs. The first argument
+``snnconvert MODEL ...`` converts; ``check``, ``run``, ``tune`` and ``targets`` are verbs. The first argument
 decides which, before anything is parsed. Results go to stdout, everything else to stderr.
 """
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 ACCURACY_MISSED, INTERRUPTED = 4, 130
 COUNT = click.IntRange(min=1)
+TUNED = "# snnconvert tune"
+"""How a configuration begins that tune wrote."""
 
 HELP = """Usage: snnconvert MODEL [OPTIONS]          convert, evaluate and report
        snnconvert check MODEL [OPTIONS]    say whether and why a model cannot be converted
        snnconvert run NETWORK.snn [OPTIONS]  evaluate a converted network
+       snnconvert tune MODEL [OPTIONS]     search the options that reach a goal
        snnconvert targets                  list the targets
 
 Converts a trained ONNX network into a rate-coded spiking network, runs it on a target and
@@ -39,7 +42,7 @@ MODEL is an .onnx file, or the name of a model that the package ships (fashion_c
 
   snnconvert model.onnx --target loihi --calibration train.npz --eval test.npz
 
-Options of each verb: snnconvert MODEL --help, snnconvert check --help, snnconvert run --help
+Options of each verb: snnconvert MODEL --help, snnconvert check --help, and so on.
   --version    print the version
   --help       print this text
 
@@ -198,6 +201,22 @@ def _metrics(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dic
         find_metric(name)
         metrics[output] = name
     return metrics or None
+
+
+def _choices(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
+    """Split values at commas."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if text is not None and not all(parts):
+        raise click.BadParameter(f"{text!r} lacks a value between commas")
+    return parts
+
+
+def _integers(_: click.Context, __: click.Parameter, text: str | None) -> list[int]:
+    """Parse comma-separated whole numbers."""
+    try:
+        return [] if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers like 8,16") from None
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -543,7 +562,125 @@ def targets(as_json: bool) -> int:
     return 0
 
 
-VERBS: dict[str, click.Command] = {"check": check, "run": run, "targets": targets}
+@click.command(name="tune", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model")
+@_MODEL_OPTIONS
+@click.option(
+    "--goal",
+    default="accuracy>=ANN-0.5",
+    show_default=True,
+    metavar="GOAL",
+    help="accuracy>=ANN-POINTS or >=90%, agreement>=99%, latency<=STEPS, synops<=N, energy<=J, "
+    "neurons<=N; several joined by and.",
+)
+@click.option(
+    "--minimise",
+    metavar="COST",
+    help="latency, synops, energy or neurons, where the goal bounds the accuracy. "
+    "Default: latency.",
+)
+@click.option("--calibration", metavar="C.npz", help="Training rows x to search with, labels y.")
+@click.option("--eval", "evaluation", metavar="E.npz", help="Rows for the final figures alone.")
+@click.option("--budget", metavar="N|TIME", help="Trials, or a time like 10min. Default: 48.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the configurations drawn at random.",
+)
+@click.option("--timesteps", "-T", metavar="A,B", callback=_integers, help="Values to try, of T,")
+@click.option("--schedule", metavar="A,B", callback=_choices, help="  schedules,")
+@click.option("--neuron", metavar="A,B", callback=_choices, help="  neuron models,")
+@click.option("--method", metavar="A,B", callback=_choices, help="  threshold methods,")
+@click.option("--readout", metavar="A,B", callback=_choices, help="  readouts,")
+@click.option(
+    "--granularity",
+    metavar="A,B",
+    callback=_choices,
+    help="  what shares a threshold: channel, layer, group:N,",
+)
+@click.option("--weight-bits", metavar="A,B", callback=_integers, help="  weight bits,")
+@click.option(
+    "--corrections", metavar="NAMES", multiple=True, help="  corrections (may be repeated)."
+)
+@click.option("--reset", type=click.Choice(["subtract", "zero"]), help="Default: the target's.")
+@click.option("--scale", type=float, metavar="S", help="Preprocessing: x * S,")
+@click.option("--mean", metavar="A,B,C", callback=_numbers, help="  minus the mean,")
+@click.option(
+    "--std", metavar="A,B,C", callback=_numbers, help="  divided by the standard deviation."
+)
+@click.option("--score-output", metavar="NAME", help="The output that is judged.")
+@click.option("--batch-size", type=COUNT, metavar="N", help="Samples simulated at once.")
+@click.option("--write", metavar="FILE", help="Write the chosen configuration here as well.")
+@click.option("--output", metavar="DIR", help="Folder for pictures, figures, tuned.toml.")
+@click.option("--force", is_flag=True, help="Write into a folder with foreign files.")
+def tune(model: str, **options: Any) -> int:
+    """Search the options that reach a goal for MODEL; measure the choice on rows never seen.
+
+    The folder's tuned.toml is what snnconvert MODEL --config takes.
+    """
+    from snnconvert.convert.output_folder import OutputFolder
+    from snnconvert.tuning.goal import parse_goal
+    from snnconvert.tuning.tune import tune_model
+
+    goal = parse_goal(options["goal"], options["minimise"])
+    path, target = _model_path(model), options["target"]
+    folder = Path(options["output"] or f"{path.stem}-{target}-tuned")
+    copy = _writable(options["write"], force=options["force"])
+    searched = ("timesteps", "schedule", "neuron", "method", "readout", "granularity")
+    with OutputFolder(folder, force=options["force"]) as temporary:
+        with _Progress() as progress:
+            result = tune_model(
+                path,
+                options["calibration"],
+                goal=goal,
+                target=target,
+                budget=options["budget"],
+                search={name: options[name] for name in (*searched, "weight_bits", "corrections")},
+                evaluation_data=options["evaluation"],
+                reset=options["reset"],
+                scale=options["scale"],
+                mean=options["mean"],
+                std=options["std"],
+                input_shapes=options["input_shape"],
+                inputs=options["inputs"],
+                outputs=options["outputs"],
+                score_output=options["score_output"],
+                batch_size=options["batch_size"],
+                seed=options["seed"],
+                progress=progress,
+            )
+        result.write(temporary)
+        if copy is not None:
+            copy.write_text(result.to_toml(), encoding="utf-8")
+    if options["as_json"]:
+        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(result.render())
+        click.echo(f"pictures: {folder / 'tuning.html'}")
+        click.echo(f"configuration: {copy or folder / 'tuned.toml'}")
+    for text in result.warnings:
+        click.echo(f"warning: {text}", err=True)
+    if not result.met:
+        click.echo(result.verdict, err=True)
+    return 0 if result.met else ACCURACY_MISSED
+
+
+def _writable(file: str | None, *, force: bool) -> Path | None:
+    """Return where a configuration may be written; refuse before the search what cannot be."""
+    if file is None:
+        return None
+    path = Path(file)
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(f"cannot write {path}", hint="name a file in a folder that exists")
+    if path.exists() and not force and not path.read_text().startswith(TUNED):
+        hint = "choose another --write, or --force"
+        raise UsageError(f"{path} exists and is no configuration that tune wrote", hint=hint)
+    return path
+
+
+VERBS: dict[str, click.Command] = {"check": check, "run": run, "targets": targets, "tune": tune}
 
 
 def _model_path(model: str) -> Path:

@@ -155,7 +155,7 @@ def tune_model(
     )
     config = {"target": target} | chosen.configuration.command_options | _as_command(fixed)
     config |= {"score-output": score_output}
-    config |= {"calibration": _path(calibration), "eval": _path(tested)}
+    config |= {"calibration": _path(calibration_data), "eval": _path(evaluation_data)}
     return TuningResult(
         goal=wanted,
         space=space,
