@@ -35,9 +35,9 @@ def examine(content: bytes) -> Record:
     imported = check_onnx(content)
     record: Record = {
         "verdict": "refused" if problems else "converted",
-        "nodes": len(imported.verdicts),
+        "nodes": len(problems.nodes),
         "opset": imported.opset,
-        "fates": dict(Counter(verdict.fate for verdict in imported.verdicts)),
+        "fates": dict(Counter(verdict.fate for verdict in problems.nodes)),
         "incomplete": _incomplete(imported),
         "refusals": dict(Counter(problem.message for problem in problems)),
         "seconds": {"check": checked - started},
