@@ -1,7 +1,7 @@
 """The command line: arguments, printing, exit codes.
 
-``snnconvert MODEL ...`` converts; ``check``, ``run``, ``tune`` and ``targets`` are verbs. The first argument
-decides which, before anything is parsed. Results go to stdout, everything else to stderr.
+``snnconvert MODEL ...`` converts; ``check``, ``run``, ``tune`` and ``targets`` are verbs. The first
+argument decides which, before anything is parsed. Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from snnconvert.convert.errors import SnnConvertError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from snnconvert.convert.spiking_model import SpikingModel
+    from snnconvert.reports.diagnosis import Diagnosis
     from snnconvert.reports.evaluation import Evaluation
 
 ACCURACY_MISSED, INTERRUPTED = 4, 130
@@ -299,6 +300,13 @@ _RUN_OPTIONS = _options(
         help="auto, accuracy, topK, miou, pixel_accuracy, binary_accuracy, mae, mse, r2, or "
         "package.module:function. Default: auto, by the labels.",
     ),
+    click.option(
+        "--diagnose",
+        is_flag=False,
+        flag_value="single",
+        type=click.Choice(["single", "cumulative"]),
+        help="Name the layers that lose most: one at a time (single) or all up to it replaced.",
+    ),
     click.option("--score-output", metavar="NAME", help="The output that the report is about."),
     click.option("--output", metavar="DIR", help="Folder for the report."),
     click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
@@ -355,6 +363,14 @@ _RUN_OPTIONS = _options(
     metavar="NAMES",
     help="auto, none, or of: weights,thresholds,bias,potentials.",
 )
+@click.option(
+    "--anytime",
+    is_flag=False,
+    flag_value="0.01",
+    type=float,
+    metavar="[SHARE]",
+    help="Stop samples whose answer is safe: at most this share may change (0.01).",
+)
 @click.option("--weight-bits", type=int, metavar="N", help="Round weights to N-bit integers.")
 @click.option("--ramps", type=int, metavar="N", help="Ramps for each smooth activation,")
 @click.option(
@@ -400,6 +416,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 schedule=_schedule(options["schedule"]),
                 readout=options["readout"],
                 corrections=options["corrections"],
+                anytime=options["anytime"],
                 weight_bits=options["weight_bits"],
                 ramps=options["ramps"],
                 curve_error=options["curve_error"],
@@ -433,6 +450,8 @@ def _evaluate(
         target=target,
         num_samples=options["num_samples"],
         batch_size=options["batch_size"],
+        anytime=True if options.get("anytime") is not None else None,
+        diagnose=options["diagnose"],
         progress=progress,
         **_emit_options(options),
     )
@@ -456,6 +475,8 @@ def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]
         click.echo(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
     else:
         _print_table(evaluation.summary())
+        if evaluation.diagnosis is not None:
+            _print_diagnosis(evaluation.diagnosis)
         if folder is not None:
             click.echo(f"report: {folder / 'report.html'}")
     for kind, texts in (("note", evaluation.notes), ("warning", evaluation.warnings)):
@@ -465,6 +486,15 @@ def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]
     for goal in missed:
         click.echo(goal, err=True)
     return ACCURACY_MISSED if missed else 0
+
+
+def _print_diagnosis(diagnosis: Diagnosis) -> None:
+    click.echo(f"diagnosis: {diagnosis.summary}")
+    rows = diagnosis.table()
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo(f"  {'  '.join(cells)}".rstrip())
 
 
 def _missed_goals(evaluation: Evaluation, options: dict[str, Any]) -> Iterator[str]:
