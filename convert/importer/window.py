@@ -157,10 +157,8 @@ def _padding(
 
 def _positions(extent: int, begin: int, end: int, span: int, stride: int, ceil_mode: bool) -> int:
     room = extent + begin + end - span
-    if room < 0:
-        return 0
     if not ceil_mode:
-        return room // stride + 1
+        return room // stride + 1 if room >= 0 else 0
     count = -(-room // stride) + 1
     # A window that would start in the padding behind the input is left out.
     return count - 1 if (count - 1) * stride >= extent + begin else count

@@ -26,6 +26,16 @@ def test_auto_pad(auto_pad: str, ceil: int, rng: np.random.Generator) -> None:
     onnx_models.assert_agrees(model, rng)
 
 
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_window_that_reaches_beyond_the_input(
+    operator: str, stride: int, rng: np.random.Generator
+) -> None:
+    """VoVNet on small images: rounding up gives the one window that does not fit."""
+    window = {"kernel_shape": [3, 3], "strides": [stride, stride], "ceil_mode": 1}
+    onnx_models.assert_agrees(one_node(operator, (2, 2, 4), **window), rng)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_ranks(rank: int, rng: np.random.Generator) -> None:
     model = one_node("MaxPool", (2, *[5] * rank), kernel_shape=[2] * rank, dilations=[2] * rank)
