@@ -202,11 +202,12 @@ def replay(
         Called for each population before `correct`, to change the connections into it.
     """
     run = ReplayState(network, rows, timesteps, holdoff)
-    nodes = [run.visit(node, correct or _unchanged, refit) for node in network.nodes]
+    nodes = [run.visit(node, correct or as_it_is, refit) for node in network.nodes]
     return Replayed(run.network.replace_nodes(nodes), run.currents)
 
 
-def _unchanged(population: Population, _: Drive) -> Population:
+def as_it_is(population: Population, _: Drive) -> Population:
+    """Return the population: correct nothing."""
     return population
 
 
@@ -253,6 +254,21 @@ class ReplayState:
             self.currents[node.name] = self._read(node)
         elif node.encoding == "events":
             self.trains[node.name] = self._event_frames(node)
+        return self._passed(node)
+
+    def supply(self, node: Population, rates: FloatArray) -> None:
+        """Advance by a population that sends the same in every step, (n, *shape), in spikes."""
+        from snnconvert.backends.cpu.layout import to_stored
+
+        frame = to_stored(rates, node.shape).reshape(1, self.n, -1)
+        frame = np.asarray(frame * (self.timesteps / self.frames), np.float32)
+        self.trains[node.name] = np.ascontiguousarray(
+            np.broadcast_to(frame, (self.frames, *frame.shape[1:]))
+        )
+        self._passed(node)
+
+    def _passed(self, node: NetworkNode) -> NetworkNode:
+        """Note a node as it was visited; drop the trains that nothing behind it needs."""
         self.nodes[node.name] = node
         for source in [s for s in self.trains if self.last_use.get(s, s) == node.name]:
             del self.trains[source]

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError, OutputError
@@ -49,6 +50,7 @@ MANIFEST_LIMIT = 64 << 20
 _TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        AnytimeRule,
         Approximation,
         Connection,
         Convolution,

@@ -17,6 +17,8 @@ import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.calibration.activations import Observed, observe
+from snnconvert.calibration.anytime import ROWS as ANYTIME_ROWS
+from snnconvert.calibration.anytime import calibrate_anytime, check_tolerance
 from snnconvert.calibration.calibrate import Options, correct
 from snnconvert.calibration.corrections import TRIAL_ROWS, parse_corrections, without_data
 from snnconvert.calibration.curves import fit_curves, with_ramps
@@ -86,6 +88,8 @@ def convert_model(
     schedule: str | int = "none",
     readout: str = "membrane",
     corrections: str | Sequence[str] = "auto",
+    anytime: float | None = None,
+    score_output: str | None = None,
     weight_bits: int | None = None,
     ramps: int | None = None,
     curve_error: float | None = None,
@@ -140,6 +144,11 @@ def convert_model(
         What may be corrected on calibration rows after the thresholds: "weights", "thresholds",
         "bias", "potentials". "auto" tries all of them with method "auto", none with another. Each
         is kept only where held-out rows confirm it. See docs/calibration.md.
+    anytime : float, optional
+        Calibrate a rule by which a sample stops once its answer is safe: at most this share of
+        the calibration rows may change their answer. See docs/diagnosis.md.
+    score_output : str, optional
+        The output whose answer that is; default: the first.
     weight_bits : int, optional
         Round weights to signed integers of that many bits.
     ramps : int, optional
@@ -193,6 +202,8 @@ def convert_model(
     backend = get_backend(target)
     reset = _reset(backend, reset)
     _check_options(timesteps, readout, neuron, weight_bits, seed)
+    if anytime is not None:
+        check_tolerance(anytime)
     highest = spike_values(neuron).highest
     memory = Memory() if memory is None else memory
     imported = memory.once(
@@ -289,7 +300,7 @@ def convert_model(
     network, corrected = correct(network, graph, source, chosen, stage)
     network, schedule_notes = apply_schedule(network, schedule, timesteps)
     _refuse(backend.check(network))
-    return SpikingModel(
+    snn = SpikingModel(
         network=network,
         model_bytes=imported.model_bytes,
         preprocessing=preprocessing,
@@ -316,6 +327,13 @@ def convert_model(
         approximations=measure_rounding(exact, graph.approximations, source),
         curves=fitted,
     )
+    if anytime is None:
+        return snn
+    rows = sample_rows(source, ANYTIME_ROWS)
+    rule = calibrate_anytime(
+        snn, rows, tolerance=anytime, output=score_output, progress=stage("anytime")
+    )
+    return replace(snn, anytime=rule)
 
 
 class _Stages:
@@ -549,7 +567,9 @@ def convert_for_report(
         notes = _shared_rows(imported, calibration, tested)
         if notes and options.get("strict"):
             raise DataError(notes[0], hint="give other rows, or leave out --strict")
-        snn = convert_model(path, calibration, progress=progress, **options)
+        snn = convert_model(
+            path, calibration, progress=progress, score_output=score_output, **options
+        )
         return replace(snn, warnings=(*snn.warnings, *notes)), EvaluationRows(rows)
     exact = exact_graph(imported.graph)
     seed = options.get("seed", 0)
@@ -568,7 +588,7 @@ def convert_for_report(
             hint=f"give --eval, or at least {HELD_OUT_SHARE} different calibration rows",
         )
     kept = {name: array[~out] for name, array in x.items()}
-    snn = convert_model(path, kept, progress=progress, **options)
+    snn = convert_model(path, kept, progress=progress, score_output=score_output, **options)
     note = (
         f"no evaluation rows: evaluated on {int(out.sum())} of {len(out)} calibration "
         "rows that were kept out of the thresholds"

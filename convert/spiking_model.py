@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.ann import AnnSession
+from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.artifact import read_artifact, write_artifact
 from snnconvert.convert.declared_types import check_fields
@@ -25,6 +26,7 @@ from snnconvert.convert.ramps import Ramps
 if TYPE_CHECKING:
     from snnconvert.calibration.preprocessing import Preprocessing
     from snnconvert.convert.judges import MetricChoice
+    from snnconvert.reports.diagnosis import Diagnosis, Mode
     from snnconvert.reports.evaluation import Evaluation
 
 
@@ -61,6 +63,8 @@ class SpikingModel:
         Everything in which the lowered network is not what the file says.
     curves : dict of Ramps
         What was fitted to each curve, by name of its node.
+    anytime : AnytimeRule or None
+        By which samples may stop before T; None: none was calibrated.
     """
 
     network: Network
@@ -77,6 +81,7 @@ class SpikingModel:
     notes: tuple[str, ...] = ()
     approximations: tuple[Approximation, ...] = ()
     curves: dict[str, Ramps] = field(default_factory=dict)
+    anytime: AnytimeRule | None = None
 
     def __repr__(self) -> str:
         network = self.network
@@ -125,6 +130,8 @@ class SpikingModel:
         target: str | None = None,
         num_samples: int | None = None,
         batch_size: int | None = None,
+        anytime: bool | AnytimeRule | None = None,
+        diagnose: Mode | None = None,
         progress: Callable[[str, int, int | None], None] | None = None,
         **options: Any,
     ) -> Evaluation:
@@ -150,6 +157,11 @@ class SpikingModel:
             Only the first rows.
         batch_size : int, optional
             Samples simulated at once.
+        anytime : bool or AnytimeRule, optional
+            Stop samples by a rule; True: the network's own, which then must fit; False: not at
+            all; default: the network's own where it has one that fits.
+        diagnose : {"single", "cumulative"}, optional
+            Name the layers that lose most, see `diagnose`.
         progress : callable, optional
             Called with (stage, done, total).
         **options
@@ -171,9 +183,94 @@ class SpikingModel:
             target=target,
             num_samples=num_samples,
             batch_size=batch_size,
+            anytime=anytime,
+            diagnose=diagnose,
             progress=progress,
             **options,
         )
+
+    def diagnose(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        rows: int = 64,
+        mode: Mode = "single",
+        metric: MetricChoice = None,
+        score_output: str | None = None,
+        timesteps: int | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Diagnosis:
+        """Name the layers that lose most on the first rows.
+
+        Parameters
+        ----------
+        x, y, metric, score_output
+            As for `evaluate`.
+        rows : int
+            How many of the first samples.
+        mode : {"single", "cumulative"}
+            Replace one layer at a time by the ANN's and let all others spike; or let the first k
+            layers spike and the rest be the ANN's. See docs/diagnosis.md.
+        timesteps : int, optional
+            Default: the design T.
+        progress : callable, optional
+            Called with the runs done and in all.
+        """
+        from snnconvert.convert.diagnose import diagnose_model
+
+        return diagnose_model(
+            self,
+            x,
+            y,
+            rows=rows,
+            mode=mode,
+            metric=metric,
+            score_output=score_output,
+            timesteps=timesteps,
+            progress=progress,
+        )
+
+    def with_anytime(
+        self,
+        calibration_data: Any,
+        *,
+        tolerance: float = 0.01,
+        output: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> SpikingModel:
+        """Return the model with a rule by which samples stop when their answer is safe.
+
+        Parameters
+        ----------
+        calibration_data : array, dict, path, iterable of batches or data reader
+            Raw samples; at most 512 are used, labels are not needed.
+        tolerance : float
+            Share of the rows that may stop with another answer than at T.
+        output : str, optional
+            Whose margin is watched; default: the first.
+        progress : callable, optional
+            Called with the rows done and in all.
+
+        Raises
+        ------
+        UsageError
+            If the output is no decision between classes.
+        """
+        from snnconvert.calibration.anytime import ROWS, calibrate_anytime
+        from snnconvert.calibration.data import open_samples, sample_rows
+
+        source = open_samples(
+            calibration_data, self.input_shapes, preprocessing=self.preprocessing, batch_size=32
+        )
+        rule = calibrate_anytime(
+            self,
+            sample_rows(source, ROWS),
+            tolerance=tolerance,
+            output=output,
+            progress=progress,
+        )
+        return replace(self, anytime=rule)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one .snn file, without pickle.

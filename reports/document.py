@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnconvert.reports.ladder import steps_down
-
 if TYPE_CHECKING:
     from snnconvert.reports.evaluation import Evaluation
     from snnconvert.reports.layers import LayerStatistics
@@ -41,6 +39,8 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
         "accuracy": [asdict(row) for row in measured.accuracy],
         "outputs": [_output(output) for output in measured.outputs],
         "ladder": _ladder(evaluation),
+        "anytime": _anytime(evaluation),
+        "diagnosis": None if evaluation.diagnosis is None else evaluation.diagnosis.to_json(),
         "layers": [_layer(layer, synops.get(layer.name, 0.0)) for layer in measured.layers],
         "operations": operations,
         "energy": [asdict(estimate) for estimate in evaluation.energy],
@@ -63,14 +63,25 @@ def report_document(evaluation: Evaluation) -> dict[str, Any]:
 
 def _ladder(evaluation: Evaluation) -> dict[str, Any]:
     rungs = evaluation.ladder
+    advice = rungs.advice
     return {
         **{rung.name: rung.value for rung in rungs},
         "agreement": {rung.name: rung.agreement for rung in rungs},
         "relative_error": {rung.name: rung.relative_error for rung in rungs},
-        "lost": steps_down(rungs, evaluation.metric),
+        "lost": rungs.losses,
         "samples": {rung.name: rung.samples for rung in rungs if rung.samples},
         "reasons": {rung.name: rung.reason for rung in rungs if rung.reason},
+        "advice": None if advice is None else asdict(advice),
     }
+
+
+def _anytime(evaluation: Evaluation) -> dict[str, Any] | None:
+    result = evaluation.anytime
+    if result is None:
+        return None
+    fields = asdict(result)
+    del fields["operations"]["synops_by_source"]
+    return fields | {"energy": [asdict(estimate) for estimate in result.energy]}
 
 
 def _output(output: OutputScore) -> dict[str, Any]:

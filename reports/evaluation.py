@@ -12,12 +12,16 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
+from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import DataError, OutputError, UsageError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
+from snnconvert.reports.advice import DEFAULTS, Settings
+from snnconvert.reports.anytime import AnytimeRecorder, AnytimeResult, operations_until
+from snnconvert.reports.diagnosis import Diagnosis
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
-from snnconvert.reports.ladder import Rung, complete_ladder, ends_of_ladder
+from snnconvert.reports.ladder import Ladder, Rung, complete_ladder, ends_of_ladder
 from snnconvert.reports.layers import (
     LayerRecorder,
     LayerStatistics,
@@ -65,6 +69,8 @@ class Measurement:
     details : dict
         What the target said about the run: counts added up over the batches, anything else as
         the first batch has it.
+    anytime : AnytimeResult or None
+        What the samples' answers are worth when each stops as its margin allows.
     """
 
     samples: int
@@ -74,6 +80,7 @@ class Measurement:
     seconds: float
     standings: Standings
     details: dict[str, Any] = field(default_factory=dict)
+    anytime: AnytimeResult | None = None
 
     @property
     def headline(self) -> OutputScore:
@@ -129,6 +136,10 @@ class ReportContext:
     warnings, notes : tuple of str
     quantised : dict or None
         What the quantisers of a quantised network dictate, and counted ties; None for others.
+    settings : Settings
+        How the network was made, as far as advice depends on it.
+    diagnosis : Diagnosis or None
+        Which layers lose most; None where it was not asked for.
     """
 
     model: dict[str, Any]
@@ -143,6 +154,8 @@ class ReportContext:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantised: dict[str, Any] | None = None
+    settings: Settings = DEFAULTS
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass(frozen=True)
@@ -199,11 +212,25 @@ class Evaluation:
         return self.measurement.ann.accuracy
 
     @property
-    def ladder(self) -> tuple[Rung, ...]:
-        """All five rungs, `ann` and `target` on the rows that the others were computed on."""
+    def ladder(self) -> Ladder:
+        """All five rungs, the losses, and what to change.
+
+        `ann` and `target` are taken on the rows that the others were computed on.
+        """
         given = self.context.ladder
         rows = min((r.samples for r in given if r.samples), default=self.measurement.samples)
-        return complete_ladder((*ends_of_ladder(self.measurement.standings, rows), *given))
+        rungs = complete_ladder((*ends_of_ladder(self.measurement.standings, rows), *given))
+        return Ladder(rungs, self.metric, self.context.settings)
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Which layers lose most; None where it was not asked for."""
+        return self.context.diagnosis
+
+    @property
+    def anytime(self) -> AnytimeResult | None:
+        """The readout that stops early; None where no rule was asked for."""
+        return self.measurement.anytime
 
     @property
     def energy(self) -> tuple[EnergyEstimate, ...]:
@@ -271,6 +298,7 @@ def evaluate(
     ann_macs: float,
     lowered_values: Activations | None = None,
     compared_rows: int = COMPARED_ROWS,
+    anytime: AnytimeRule | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Measurement:
     """Run all samples on the target, batch by batch, and compare them with the ANN.
@@ -293,6 +321,8 @@ def evaluate(
         Yields (population or its graph node, ANN activation) for samples that it is given.
     compared_rows : int
         How many of the first samples it is given.
+    anytime : AnytimeRule, optional
+        By which each sample's answer may come before T; for the headline and `timesteps`.
     progress : callable, optional
         Called with (samples done, samples in all).
 
@@ -321,6 +351,7 @@ def evaluate(
             ann_macs=ann_macs,
             lowered_values=lowered_values,
             compared_rows=compared_rows,
+            anytime=anytime,
             progress=progress,
         )
         # A target may rebuild itself for what a batch needed: then all rows run on the new one.
@@ -340,6 +371,7 @@ def _measure(
     ann_macs: float,
     lowered_values: Activations | None,
     compared_rows: int,
+    anytime: AnytimeRule | None,
     progress: Callable[[int, int], None] | None,
 ) -> Measurement:
     rows = judges[0].count
@@ -350,6 +382,7 @@ def _measure(
     recording = recorders(network, steps, compared)
     details: dict[str, Any] = {}
     seconds = 0.0
+    stopping = None if anytime is None else AnytimeRecorder(anytime, judges[0])
     for start in range(0, rows, batch_size):
         here = slice(start, min(start + batch_size, rows))
         batch = {name: x[here] for name, x in samples.items()}
@@ -359,6 +392,9 @@ def _measure(
         for tally in tallies:
             layout = tally.judge.layout
             tally.add(here, result.outputs[layout.readout or layout.name])
+        if stopping is not None:
+            headline = judges[0].layout
+            stopping.add(result.outputs[headline.readout or headline.name])
         activity.add(batch)
         for name, recorder in recording.items():
             recorder.add(result.spike_counts[name], result.event_counts(name))
@@ -367,9 +403,22 @@ def _measure(
         _add_details(details, result.details)
         if progress is not None:
             progress(here.stop, rows)
+    scores = tuple(tally.result(steps - timesteps) for tally in tallies)
+    stopped = None
+    if stopping is not None:
+        latency = steps - timesteps
+        until = operations_until(
+            stopping.stops,
+            emitted,
+            samples,
+            latency=latency,
+            batch_size=batch_size,
+            ann_macs=ann_macs,
+        )
+        stopped = stopping.result(tallies[0], scores[0], latency, until)
     return Measurement(
         samples=rows,
-        outputs=tuple(tally.result(steps - timesteps) for tally in tallies),
+        outputs=scores,
         layers=tuple(recorder.result() for recorder in recording.values()),
         operations=count_operations(
             network,
@@ -382,6 +431,7 @@ def _measure(
         seconds=seconds,
         standings=tallies[0],
         details=details,
+        anytime=stopped,
     )
 
 

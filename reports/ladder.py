@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
 
+from snnconvert.reports.advice import DEFAULTS, Advice, Settings, advise
 from snnconvert.reports.scores import MetricText, Standing, Standings
 
 NOT_COMPUTED = "not computed"
@@ -130,3 +133,58 @@ def steps_down(rungs: Iterable[Rung], metric: MetricText) -> dict[str, float]:
             lost[rung.name] = metric.worse_by(here, before)
         before = here
     return lost
+
+
+@dataclass(frozen=True)
+class Ladder(Sequence[Rung]):
+    """The rungs of one evaluation, what is lost at each, and what to change.
+
+    A sequence of its rungs.
+
+    Attributes
+    ----------
+    rungs : tuple of Rung
+        All five, from the ANN to the target, on the same rows.
+    metric : MetricText
+        Says which direction is a loss.
+    settings : Settings
+        How the network was made: what the advice starts from.
+    """
+
+    rungs: tuple[Rung, ...]
+    metric: MetricText
+    settings: Settings = DEFAULTS
+
+    @overload
+    def __getitem__(self, index: int) -> Rung: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Rung, ...]: ...
+    def __getitem__(self, index: int | slice) -> Rung | tuple[Rung, ...]:
+        """Return rungs by position."""
+        return self.rungs[index]
+
+    def __len__(self) -> int:
+        """Return the number of rungs."""
+        return len(self.rungs)
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The metric of the report at each rung that was computed, by name."""
+        found = {rung.name: score(rung, self.metric) for rung in self.rungs}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @cached_property
+    def losses(self) -> dict[str, float]:
+        """By how much each rung is worse than the computed one before it (< 0: better).
+
+        In the metric's own units; shares as fractions.
+        """
+        return steps_down(self.rungs, self.metric)
+
+    @cached_property
+    def advice(self) -> Advice | None:
+        """What to change for the largest loss; None where nothing was lost."""
+        name = max(self.losses, key=self.losses.__getitem__, default=None)
+        if name is None or self.losses[name] <= 0:
+            return None
+        return advise(name, self.losses[name], self.settings)

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from snnconvert.reports import text
+from snnconvert.reports.bar_charts import diagnosis_chart, stops_chart
 from snnconvert.reports.charts import (
     PAGE_POINTS,
     accuracy_chart,
@@ -22,7 +23,7 @@ from snnconvert.reports.charts import (
 )
 from snnconvert.reports.document import report_document, to_plain, to_text
 from snnconvert.reports.energy import BASELINE, CAVEAT
-from snnconvert.reports.ladder import RUNGS, score, steps_down
+from snnconvert.reports.ladder import RUNGS
 from snnconvert.reports.layers import SATURATED_RATE
 from snnconvert.reports.outline import outline
 from snnconvert.reports.scores import MetricText, OutputScore
@@ -98,6 +99,11 @@ def render_html(evaluation: Evaluation) -> str:
         metric=evaluation.metric,
         metric_title=capitalised(evaluation.metric.title),
         outputs=_outputs(evaluation),
+        anytime=evaluation.anytime,
+        stops=None if evaluation.anytime is None else stops_chart(evaluation.anytime),
+        saved=_saved(evaluation),
+        diagnosis=evaluation.diagnosis,
+        diagnosed=None if evaluation.diagnosis is None else diagnosis_chart(evaluation.diagnosis),
         layers=_layers(evaluation),
         approximations=evaluation.context.approximations,
         operations=_operations(evaluation),
@@ -214,7 +220,7 @@ def _outputs(evaluation: Evaluation) -> list[tuple[OutputScore, str, list[tuple[
 
 def _ladder(evaluation: Evaluation) -> dict[str, Any]:
     rungs, metric = evaluation.ladder, evaluation.metric
-    scores = {rung.name: value for rung in rungs if (value := score(rung, metric)) is not None}
+    scores = rungs.scores
     bands = {}
     if metric.share and not evaluation.measurement.several:
         bands = {
@@ -230,7 +236,7 @@ def _ladder(evaluation: Evaluation) -> dict[str, Any]:
                 "rung": rung,
                 "text": RUNGS[rung.name],
                 "score": scores.get(rung.name),
-                "lost": steps_down(rungs, metric).get(rung.name),
+                "lost": rungs.losses.get(rung.name),
                 "chart": ladder_chart(scores[rung.name], low, high, bands.get(rung.name))
                 if rung.name in scores
                 else Markup(""),
@@ -240,6 +246,8 @@ def _ladder(evaluation: Evaluation) -> dict[str, Any]:
         "low": low,
         "high": high,
         "samples": sorted({rung.samples for rung in rungs if rung.samples}),
+        "advice": rungs.advice,
+        "advised": "" if rungs.advice is None else RUNGS[rungs.advice.rung].title,
     }
 
 
@@ -248,6 +256,21 @@ def _ladder_range(low: float, high: float, metric: MetricText) -> tuple[float, f
         return max(low - 0.01, 0.0), min(high + 0.01, 1.0)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
     return low - room, high + room
+
+
+def _saved(evaluation: Evaluation) -> list[tuple[str, float, float, float | None]]:
+    """Return label, count until the stop, count of the whole run, ratio of the two."""
+    result = evaluation.anytime
+    if result is None:
+        return []
+    whole = evaluation.measurement.operations
+    names = ("effective_acs", "effective_macs", "synops", "neuron_updates", "spikes")
+    titles = {name: title for name, title, _ in OPERATIONS}
+    rows = []
+    for name in names:
+        until, all_steps = getattr(result.operations, name), getattr(whole, name)
+        rows.append((titles[name], until, all_steps, until / all_steps if all_steps else None))
+    return rows
 
 
 def _layers(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -351,6 +351,10 @@ class OutputTally:
         """Return how good other outputs (N, *shape) of the readout are, on all rows."""
         return self._standing(self.judge.reading(np.asarray(outputs)[None]), self.judge.count)
 
+    def interval_of(self, outputs: Array) -> Bounds | None:
+        """Return the 95 % interval of the headline for other outputs (N, *shape), on all rows."""
+        return self._headline.interval_of(self.judge.reading(np.asarray(outputs)[None]))
+
     def ends(self, rows: int) -> tuple[Standing, Standing]:
         """Return how good the ANN is, and these outputs at T, on the first rows."""
         return self._standing(self.judge.ann, rows), self._standing(None, rows)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snnconvert.reports.ladder import RUNGS
 from snnconvert.reports.scores import OutputScore
 from snnconvert.reports.text import (
     change,
     count,
     joules,
     label,
+    lost,
     measure,
     measures,
     percent,
@@ -48,6 +50,7 @@ def summary_table(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("mean rate", f"{plain(mean_rate(evaluation))} spikes a neuron and step"),
         ("synaptic operations", f"{quantity(operations.synops)} a sample{_times_ann(evaluation)}"),
     ]
+    rows += [*_ladder(evaluation), *_anytime(evaluation)]
     energy = {estimate.model: estimate for estimate in evaluation.energy}["SNN on Loihi"]
     rows.append(("energy on Loihi", f"{joules(energy.joules)} a sample (estimate)"))
     if evaluation.context.parity is not None:
@@ -72,6 +75,39 @@ def _headline(evaluation: Evaluation) -> list[tuple[str, str]]:
     if metric.against == "labels":
         rows.append(nearness(evaluation.measurement.headline))
     return rows
+
+
+def _ladder(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return the rungs with what each loses, and what to change for the largest loss."""
+    ladder, metric = evaluation.ladder, evaluation.metric
+    rungs = [f"{RUNGS[name].title} {measure(v, metric, 2)}" for name, v in ladder.scores.items()]
+    if len(rungs) < 2:
+        return []
+    rows = [("ladder", " > ".join(rungs))]
+    advice = ladder.advice
+    if advice is not None:
+        unit = " points" if metric.share else ""
+        lost_ = f"{lost(advice.lost, metric)}{unit} at {RUNGS[advice.rung].title}"
+        rows.append(("largest loss", f"{lost_}; change {', or '.join(advice.options)}"))
+    return rows
+
+
+def _anytime(evaluation: Evaluation) -> list[tuple[str, str]]:
+    result, metric = evaluation.anytime, evaluation.metric
+    if result is None:
+        return []
+    operations = evaluation.measurement.operations
+    text = (
+        f"{measure(result.value, metric, 2)} after {result.mean_timesteps:.1f} timesteps on "
+        f"average, {percent(result.changed)} other answers"
+    )
+    fixed = result.fixed_timesteps
+    if fixed is not None:
+        text += f"; a fixed T needs {fixed}"
+    if operations.synops:
+        share = result.operations.synops / operations.synops
+        text += f"; {percent(share)} of the synaptic operations"
+    return [("anytime", text)]
 
 
 def also_text(value: float | None, metric: MetricText) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from snnconvert.reports.ladder import RUNGS, steps_down
+from snnconvert.reports.ladder import RUNGS
 from snnconvert.reports.scores import MetricText, ScoreRow
 from snnconvert.reports.text import count, lost, measure, percent, plain
 
@@ -217,16 +217,14 @@ def findings(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def _ladder_finding(evaluation: Evaluation) -> list[str]:
-    metric = evaluation.metric
-    down = steps_down(evaluation.ladder, metric)
-    name = max(down, key=lambda rung: down[rung], default=None)
-    if name is None or down[name] < _notable(evaluation):
+    metric, advice = evaluation.metric, evaluation.ladder.advice
+    if advice is None or advice.lost < _notable(evaluation):
         return []
-    text = RUNGS[name]
+    text = RUNGS[advice.rung]
     unit = " points" if metric.share else ""
     return [
-        f"Most is lost at the rung “{text.title}”, {lost(down[name], metric)}{unit}: {text.adds}. "
-        f"What helps: {text.remedy}."
+        f"Most is lost at the rung “{text.title}”, {lost(advice.lost, metric)}{unit}: {text.adds}. "
+        f"What to change: {', or '.join(advice.options)}."
     ]
 
 

@@ -25,7 +25,7 @@ TYPES: dict[str, Any] = {
     "null": type(None),
 }
 KEYWORDS = {
-    *("$schema", "$id", "title", "description", "$defs", "$ref", "allOf", "enum"),
+    *("$schema", "$id", "title", "description", "$defs", "$ref", "allOf", "anyOf", "enum"),
     *("type", "const", "properties", "required", "additionalProperties"),
     *("items", "minItems", "maxItems", "minimum", "maximum"),
 }
@@ -39,6 +39,9 @@ def violations(
     assert set(schema) <= KEYWORDS, path
     for part in schema.get("allOf", []):
         yield from violations(value, part, path, root)
+    options = [list(violations(value, part, path, root)) for part in schema.get("anyOf", [])]
+    if options and all(options):
+        yield from options[-1]
     if "$ref" in schema:
         yield from violations(value, root["$defs"][schema["$ref"].rpartition("/")[2]], path, root)
     if "enum" in schema and value not in schema["enum"]:
@@ -124,8 +127,17 @@ def test_the_schema_finds_mistakes(
 def test_the_schema_names_every_field_of_the_design(schema: dict[str, Any]) -> None:
     assert list(schema["properties"]) == [
         *("schema", "model", "target", "fidelity", "calibration", "samples", "metric", "ann"),
-        *("accuracy", "outputs", "ladder", "layers", "operations", "energy", "resources"),
-        *("parity", "quantised", "timing", "approximations", "warnings", "notes"),
+        *("accuracy", "outputs", "ladder", "anytime", "diagnosis", "layers", "operations"),
+        *(
+            "energy",
+            "resources",
+            "parity",
+            "quantised",
+            "timing",
+            "approximations",
+            "warnings",
+            "notes",
+        ),
     ]
     assert schema["properties"]["schema"]["const"] == SCHEMA
     assert set(schema["required"]) == set(schema["properties"])
