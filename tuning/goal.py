@@ -137,7 +137,7 @@ def parse_goal(text: str, minimise: str | None = None) -> Goal:
     >>> parse_goal("latency<=32").minimise is None
     True
     """
-    parts = re.split(r"\s+and\s+|,|&&?", text.strip(), flags=re.IGNORECASE)
+    parts = re.split(r"\s+and\b\s*|,|&&?", text.strip(), flags=re.IGNORECASE)
     bounds = tuple(_bound(part, text) for part in parts)
     names = [bound.name for bound in bounds]
     for name in names:
@@ -201,7 +201,11 @@ def _share(name: str, value: str, whole: str) -> Bound:
         raise UsageError(f"goal {whole!r}: {value!r} is no {name}", hint=hint)
     share = float(plain[1]) / (100 if plain[2] else 1)
     if share > 1:
-        hint = f"{share:g} % is written {share:g}% or {share / 100:g}" if share <= 100 else EXAMPLE
+        hint = (
+            f"{share:g} % is written {share:g}% or {share / 100:g}"
+            if not plain[2] and share <= 100
+            else EXAMPLE
+        )
         raise UsageError(f"goal {whole!r}: {value} is no share of 1", hint=hint)
     return Bound(name, share)
 

@@ -28,13 +28,19 @@ OPENING, REFINING = 0.5, 0.75
 """Shares of the budget after which the next rung begins."""
 
 PROMOTED = 4
-"""Configurations of a rung that go on to the next, at least."""
+"""Configurations of a rung that go on to the next, beside its front."""
 
 HOPELESS = 0.15
 """A run that misses its share by more, at the same t, says that a run made for t will miss it."""
 
 DRAWN = 4
 """Configurations that are drawn at random, at most."""
+
+DRAWN_SHARE = 12
+"""Trials of the budget for each that is drawn."""
+
+LEAST_TRIALS = 6
+"""Fewer trials are all made on all rows."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,12 @@ class Search:
         return list(self.trials.values())
 
     @property
+    def first(self) -> int:
+        """The rung that opens: the last one where the budget does not reach further."""
+        few = self.budget.trials is not None and self.budget.trials < LEAST_TRIALS
+        return self.last if few else 0
+
+    @property
     def last(self) -> int:
         """The rung whose figures are compared in the end."""
         return self.rungs - 1
@@ -145,15 +157,10 @@ class Search:
     # The first rung
 
     def _open(self) -> None:
-        climbs = [self._climb(*family) for family in self.space.families]
-        while climbs and (self.budget.spent < OPENING or not self.best(0)):
-            climbs = [climb for climb in climbs if self._advance(climb)]
-
-    def _advance(self, climb: Iterator[Trial]) -> bool:
-        """Make one trial of a climb; return whether it goes on."""
-        if self.budget.spent >= OPENING and self.best(0):
-            return False
-        return next(climb, None) is not None
+        for family in self.space.families:
+            for _ in self._climb(*family):
+                if self.budget.spent >= OPENING and self.best(self.first):
+                    return
 
     def _climb(self, neuron: str, schedule: str) -> Iterator[Trial]:
         """Yield the trials of a family on the ladder of timesteps."""
@@ -163,7 +170,7 @@ class Search:
         order = steps if schedule == "full" else steps[::-1]
         made: list[Trial] = []
         while order:
-            trial = self._try(self.space.first(neuron, schedule, order[0]), 0)
+            trial = self._try(self.space.first(neuron, schedule, order[0]), self.first)
             yield trial
             if trial.figures is None:
                 return
@@ -184,7 +191,7 @@ class Search:
         grown = longer[0] / trial.configuration.timesteps * figures.latency
         if grown > self.goal.most("latency"):
             return False
-        best = self.best(0)[0].figures
+        best = self.best(self.first)[0].figures
         assert best is not None
         return not (self.goal.minimise == "latency" and self.goal.met(best)) or (
             grown < best.latency
@@ -213,19 +220,14 @@ class Search:
     # The second rung
 
     def _refine(self) -> None:
-        rung = min(1, self.last)
-        if rung > 0:
-            for trial in self.best(0)[: self._promoted()]:
+        rung = max(min(1, self.last), self.first)
+        self._draw()
+        if rung > self.first:
+            for trial in self.best(self.first)[:PROMOTED]:
                 if self.budget.spent >= REFINING:
-                    break
+                    return
                 self._try(trial.configuration, rung)
         self._climb_hill(rung)
-        self._draw(rung)
-        self._climb_hill(rung)
-
-    def _promoted(self) -> int:
-        left = (self.budget.trials or 0) - self.budget.done
-        return max(PROMOTED, left // 4)
 
     def _climb_hill(self, rung: int) -> None:
         """Move to the best neighbour until none is better."""
@@ -258,27 +260,22 @@ class Search:
                 continue
             yield neighbour
 
-    def _draw(self, rung: int) -> None:
-        """Try a few configurations that nothing speaks for, on few rows; promote what surprises."""
+    def _draw(self) -> None:
+        """Try a few configurations that nothing speaks for, on few rows."""
         rng = random.Random(self.seed)
-        for _ in range(min(DRAWN, self.space.size // 4)):
+        most = DRAWN if self.budget.trials is None else self.budget.trials // DRAWN_SHARE
+        for _ in range(min(DRAWN, most, self.space.size // DRAWN)):
             if self.budget.spent >= REFINING:
                 return
-            first = self.space.first("if", "none", 1)
-            drawn = replace(
-                first,
-                **{name: rng.choice(values) for name, values in vars(self.space).items()},
-            )
-            trial = self._try(drawn, 0)
-            if rung > 0 and trial.figures is not None and trial in self.best(0)[:PROMOTED]:
-                self._try(drawn, rung)
+            values = {name: rng.choice(tried) for name, tried in vars(self.space).items()}
+            self._try(Configuration(**values), self.first)
 
     # The last rung
 
     def _decide(self) -> None:
         while (nominee := self._nominee()) is not None:
             if self.budget.spent >= 1 and self.best(self.last):
-                return
+                return  # where a time is spent, one configuration is measured on all rows still
             self._try(nominee, self.last)
 
     def _nominee(self) -> Configuration | None:
@@ -286,12 +283,10 @@ class Search:
         for rung in range(self.last - 1, -1, -1):
             ranked = self.best(rung)
             front = self.front(ranked)
-            wanted = ranked[:PROMOTED] + front
-            for trial in wanted:
+            best = ranked[:PROMOTED] if rung == self.last - 1 else []
+            for trial in best + front:
                 if (trial.configuration, self.last) not in self.trials:
                     return trial.configuration
-            if wanted:
-                break
         return self._longer()
 
     def _longer(self) -> Configuration | None:
