@@ -232,7 +232,7 @@ def _timm_classifiers() -> list[Architecture]:
         _image("cspresnet50"),
         _image("cspdarknet53"),
         _image("resnet10t"),
-        _image("resmlp_12_224", 3, 64, 64, img_size=64, num_blocks=4, embed_dim=64),
+        _image("resmlp_12_224", 3, 32, 32, img_size=32),
         Architecture("timm_ghostnet_no_se", "timm", _ghostnet_without_excitation),
     ]
 
@@ -249,5 +249,5 @@ def _refused() -> list[Architecture]:
         _image("lcnet_050", refused=True),
         _image("ese_vovnet19b_slim", refused=True),
         _image("vit_tiny_patch16_224", refused=True, **small_vit),
-        _image("mixer_s16_224", 3, 64, 64, refused=True, img_size=64, num_blocks=2, embed_dim=64),
+        _image("mixer_s16_224", 3, 64, 64, refused=True, img_size=64),
     ]
