@@ -33,6 +33,9 @@ PROMOTED = 4
 HOPELESS = 0.15
 """A run that misses its share by more, at the same t, says that a run made for t will miss it."""
 
+ALIKE = 0.005
+"""Accuracies of few rows that are closer say nothing of which is better."""
+
 DRAWN = 4
 """Configurations that are drawn at random, at most."""
 
@@ -199,12 +202,8 @@ class Search:
 
     def _shorter(self, made: list[Trial]) -> list[int]:
         """Return the T to try next: the best that the curves promise, then the one below it."""
-        tried = {t.configuration.timesteps: t for t in made}
-        promised: dict[int, Figures] = {}
-        for T in self.space.timesteps:
-            source = min((n for n in tried if n >= T), default=None)
-            if source is not None:
-                promised[T] = tried[source].curve[T - 1]
+        tried = {t.configuration.timesteps for t in made}
+        promised = self._promised(made)
         best = min(promised, key=lambda T: self.goal.rank(promised[T]))
         if best not in tried:
             return [best]
@@ -212,6 +211,14 @@ class Search:
         if not below or self.goal.minimise is None or not self.goal.met(promised[best]):
             return []
         return [] if self._hopeless(promised[below[-1]]) else [below[-1]]
+
+    def _promised(self, made: Sequence[Trial]) -> dict[int, Figures]:
+        """Return what runs of some T say of every smaller T: of several the shortest."""
+        promised: dict[int, Figures] = {}
+        for trial in sorted(made, key=lambda t: -t.configuration.timesteps):
+            steps = [T for T in self.space.timesteps if trial.configuration.timesteps >= T]
+            promised |= {T: trial.curve[T - 1] for T in steps}
+        return promised
 
     def _hopeless(self, promised: Figures) -> bool:
         shares = [b for b in self.goal.bounds if b.name in SHARES]
@@ -251,6 +258,8 @@ class Search:
             best = min(promised, key=lambda T: self.goal.rank(promised[T]))
             if self.goal.rank(promised[best]) < self.goal.rank(trial.figures):
                 yield replace(own, timesteps=best)
+        if met:
+            yield from self._rivals(own)
         for neighbour in self.space.neighbours(own):
             longer = neighbour.timesteps > own.timesteps
             if longer and met and self.goal.minimise is not None:
@@ -259,6 +268,29 @@ class Search:
             if shorter and self._hopeless(trial.curve[neighbour.timesteps - 1]):
                 continue
             yield neighbour
+
+    def _rivals(self, own: Configuration) -> Iterator[Configuration]:
+        """Yield the same options in families that opened as accurate at less cost."""
+        promised = {family: self._promised(self._opened(family)) for family in self.space.families}
+        level = promised[own.family].get(own.timesteps)
+        if level is None or self.goal.minimise is None:
+            return
+        cheaper: list[tuple[float, tuple[str, str], int]] = []
+        for family in self.space.families:
+            known = sorted(promised[family].items())
+            enough = [pair for pair in known if pair[1].accuracy >= level.accuracy - ALIKE]
+            for T, figures in enough[:1]:
+                cheaper.append((getattr(figures, self.goal.minimise), family, T))
+        limit = getattr(level, self.goal.minimise)
+        for cost, family, T in sorted(cheaper):
+            if family != own.family and cost < limit:
+                yield replace(own, neuron=family[0], schedule=family[1], timesteps=T)
+
+    def _opened(self, family: tuple[str, str]) -> list[Trial]:
+        """Return the trials that opened a family."""
+        keys = [(self.space.first(*family, T), self.first) for T in self.space.timesteps]
+        trials = [self.trials[key] for key in keys if key in self.trials]
+        return [trial for trial in trials if trial.figures is not None]
 
     def _draw(self) -> None:
         """Try a few configurations that nothing speaks for, on few rows."""
