@@ -63,11 +63,12 @@ class Bound:
         return max(have / wanted - 1, 0.0)
 
     def __str__(self) -> str:
+        limit = repr(self.limit).removesuffix(".0")
         if self.name in COSTS:
-            return f"{self.name}<={self.limit!r}".removesuffix(".0")
+            return f"{self.name}<={limit}"
         if not self.relative:
-            return f"{self.name}>={self.limit!r}"
-        return f"{self.name}>=ANN" + (f"-{self.limit!r}" if self.limit else "")
+            return f"{self.name}>={limit}"
+        return f"{self.name}>=ANN" + (f"-{limit}" if self.limit else "")
 
 
 @dataclass(frozen=True)

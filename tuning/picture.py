@@ -163,6 +163,7 @@ def render_page(result: TuningResult) -> str:
     page: str = _template().render(
         result=result,
         name=result.model.network.name,
+        tiles=_tiles(result),
         charts=[(cost, front_chart(result, cost)) for cost in costs],
         rows=sorted(rows, key=lambda pair: pair[1].latency),
         tried=tried,
@@ -179,6 +180,24 @@ def render_page(result: TuningResult) -> str:
         ],
     )
     return page
+
+
+def _tiles(result: TuningResult) -> list[tuple[str, str, str]]:
+    """Return the final figures: label, value, remark."""
+    final, ann = result.final, result.evaluation.measurement.ann
+    labelled = ann.accuracy is not None
+    told = f"95 % {interval(result.ci95)}"
+    tiles = [("Accuracy" if labelled else "Agreement", percent(final.accuracy, 2), told)]
+    if labelled:
+        difference = f"{points(ann.difference, 2)} points"
+        tiles.append(("ANN", percent(ann.accuracy, 2), f"the spiking network: {difference}"))
+    return [
+        *tiles,
+        ("Latency", f"{final.latency:,}", "steps from input to answer"),
+        ("Synaptic operations", quantity(final.synops), "a sample"),
+        ("Energy", joules(final.energy), f"an estimate: {result.energy}"),
+        ("Neurons", f"{final.neurons:,}", str(result.chosen.configuration)),
+    ]
 
 
 @cache
