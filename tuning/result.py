@@ -130,7 +130,7 @@ class TuningResult:
     def render(self) -> str:
         """Return the table of the front, the choice and the final figures, for a terminal."""
         lines = [*_table(self.front, self.chosen, self.accuracy_title), ""]
-        lines += [f"{label:<14}{text}" for label, text in self.summary()]
+        lines += [f"{label:<16}{text}" for label, text in self.summary()]
         return "\n".join([*lines, self.verdict])
 
     @property

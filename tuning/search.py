@@ -312,21 +312,26 @@ class Search:
 
     def _nominee(self) -> Configuration | None:
         """Return what to measure on all rows next."""
+        longer = self._longer()
+        if longer is not None:
+            return longer
         for rung in range(self.last - 1, -1, -1):
             ranked = self.best(rung)
-            front = self.front(ranked)
             best = ranked[:PROMOTED] if rung == self.last - 1 else []
-            for trial in best + front:
+            for trial in best + self.front(ranked):
                 if (trial.configuration, self.last) not in self.trials:
                     return trial.configuration
-        return self._longer()
+        return None
 
     def _longer(self) -> Configuration | None:
-        """Return the nearest to the goal with more timesteps, where all that is left misses it."""
+        """Return the nearest to the goal with more timesteps, where it is not accurate enough."""
         best = self.best(self.last)[:1]
-        if not best or best[0].figures is None or self.goal.met(best[0].figures):
+        if not best or best[0].figures is None:
             return None
-        own = best[0].configuration
+        own, figures = best[0].configuration, best[0].figures
+        lacks = any(b.name in SHARES and b.shortfall(figures) for b in self.goal.bounds)
         more = [T for T in self.space.timesteps if own.timesteps < T]
-        longer = replace(own, timesteps=more[0]) if more else own
+        if not lacks or not more:
+            return None
+        longer = replace(own, timesteps=more[0])
         return None if (longer, self.last) in self.trials else longer

@@ -31,8 +31,8 @@ from snnconvert.tuning.space import Configuration
 MOST_JUDGED = 1000
 """Rows that judge, at most."""
 
-LEAST_JUDGED = 24
-"""Rows of the first rung, at least."""
+LEAST_JUDGED = 64
+"""Rows of a rung, at least, where there are as many: fewer say next to nothing of an accuracy."""
 
 QUICK_CORRECTIONS = "bias"
 """Stands in for all corrections where few rows judge anyway: one pass over the network."""
@@ -123,15 +123,15 @@ class Workbench:
 
 
 def rungs(rows: int) -> tuple[int, ...]:
-    """Return the rows of each rung, about three times as many as the one before.
+    """Return the rows of at most three rungs, each three times as many as the one before.
 
     Examples
     --------
-    >>> rungs(250), rungs(60), rungs(20)
-    ((27, 83, 250), (24, 60), (20,))
+    >>> rungs(1000), rungs(250), rungs(100)
+    ((111, 333, 1000), (83, 250), (100,))
     """
-    sizes = (max(rows // 9, LEAST_JUDGED), max(rows // 3, LEAST_JUDGED), rows)
-    return tuple(sorted({min(size, rows) for size in sizes}))
+    sizes = (rows // 9, rows // 3)
+    return (*(size for size in sizes if size >= LEAST_JUDGED), rows)
 
 
 def macs_of(snn: SpikingModel) -> float:

@@ -220,7 +220,7 @@ def test_the_table_marks_the_choice(result: TuningResult) -> None:
     marked = [line for line in lines if line.startswith("*")]
     assert len(marked) == 1
     assert str(result.chosen.configuration).partition(" ")[2] in marked[0]
-    assert f"final accuracy{100 * result.final.accuracy:.2f} %" in result.render()
+    assert f"final accuracy  {100 * result.final.accuracy:.2f} %" in result.render()
 
 
 def test_the_options_of_the_config_make_the_same_network(tiny: Any, result: TuningResult) -> None:
@@ -245,9 +245,16 @@ def test_refusals(tiny: Any) -> None:
 
 
 def test_what_the_target_cannot_do_is_in_the_report(tiny: Any) -> None:
-    searched = {"timesteps": [4], "schedule": ["none", "full"], "neuron": ["if"]}
-    result = tuned(tiny, target="loihi-less" if False else "cpu", search=searched, budget=6)
-    assert {t.configuration.schedule for t in result.trials} <= {"none", "full"}
+    """Signed neurons cannot reset to zero; asked for by name they are tried and refused."""
+    searched = {"timesteps": [4], "neuron": ["if", "signed"], "method": ["auto"]}
+    result = tuned(tiny, reset="zero", search=searched, goal="latency<=4", budget=8)
+    refused = [t for t in result.trials if t.figures is None]
+    assert refused and {t.configuration.neuron for t in refused} == {"signed"}
+    assert result.chosen.configuration.neuron == "if"
+    assert "Not possible on this target" in result.to_html()
+    problems = [entry["problem"] for entry in result.to_json()["trials"]]
+    assert "'signed' has no reset 'zero'" in refused[0].problem
+    assert refused[0].problem in problems
 
 
 def test_where_no_configuration_converts_the_reason_is_raised(
