@@ -262,9 +262,7 @@ class ReplayState:
 
         frame = to_stored(rates, node.shape).reshape(1, self.n, -1)
         frame = np.asarray(frame * (self.timesteps / self.frames), np.float32)
-        self.trains[node.name] = np.ascontiguousarray(
-            np.broadcast_to(frame, (self.frames, *frame.shape[1:]))
-        )
+        self.trains[node.name] = np.repeat(frame, self.frames, axis=0)
         self._passed(node)
 
     def _passed(self, node: NetworkNode) -> NetworkNode:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from snnconvert.calibration.mixed_run import (
     CAUSES,
     MixedNetwork,
@@ -240,7 +238,7 @@ def _cause(mixed: MixedNetwork, base: MixedResult, name: str, settings: Settings
     cause = max(CAUSES, key=lambda part: own.parts[part])
     if not own.parts[cause]:
         cause = "none"
-    elif own.silent >= SILENT_SHARE and np.any(base.counts[name] == 0):
+    elif cause == "rounding" and own.silent >= SILENT_SHARE:
         cause = "silent"
     return {
         "own_error": own.total,

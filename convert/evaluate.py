@@ -151,6 +151,15 @@ def evaluate_model(
         "ladder",
         lambda: _ladder(snn, backend.name, samples, judges[0].layout.readout, measurement, size),
     )
+    diagnosis = None
+    if diagnose is not None:
+        diagnosis = _timed(
+            seconds,
+            "diagnosis",
+            lambda: _diagnosed(
+                snn, samples, labels, metric, score_output, diagnose, steps, progress
+            ),
+        )
     context = ReportContext(
         model=_model_record(snn),
         target=backend.name,
@@ -168,15 +177,7 @@ def evaluate_model(
         approximations=snn.approximations,
         quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
         settings=settings_of(snn, backend.name, steps),
-        diagnosis=None
-        if diagnose is None
-        else _timed(
-            seconds,
-            "diagnosis",
-            lambda: _diagnosed(
-                snn, samples, labels, metric, score_output, diagnose, steps, progress
-            ),
-        ),
+        diagnosis=diagnosis,
     )
     return Evaluation(measurement, context)
 

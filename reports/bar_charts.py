@@ -14,7 +14,7 @@ BAR, BETWEEN, TOP, BOTTOM = 13, 17, 6, 30
 MOST_LAYERS = 40
 """Bars that are drawn, of the layers that lose most."""
 
-SHORTEST_NAME = 34
+LONGEST_NAME = 60
 STOPS_HEIGHT = 190
 
 
@@ -35,6 +35,7 @@ def diagnosis_chart(diagnosis: Diagnosis) -> Markup:
         here = x(value)
         parts.append(element("line", x1=here, x2=here, y1=TOP, y2=bottom, class_="grid"))
         told = percent(value, 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1)
+        told = told.replace("-", "−")
         parts.append(element("text", told, x=here, y=bottom + 15, text_anchor="middle"))
     for row, layer in enumerate(layers):
         parts += _bar(layer, x, TOP + row * (BAR + BETWEEN))
@@ -53,7 +54,7 @@ def diagnosis_chart(diagnosis: Diagnosis) -> Markup:
 def _bar(layer: LayerDiagnosis, x: Axis, top: int) -> list[Markup]:
     zero, end = x(0.0), x(layer.error_lost)
     text = percent(layer.error_lost).replace("-", "−")
-    name = layer.name if len(layer.name) <= SHORTEST_NAME else f"…{layer.name[1 - SHORTEST_NAME :]}"
+    name = layer.name if len(layer.name) <= LONGEST_NAME else f"…{layer.name[1 - LONGEST_NAME :]}"
     bar = element(
         "rect",
         element("title", f"{layer.name}: {text}, {layer.cause.replace('_', ' ')}"),
@@ -64,7 +65,7 @@ def _bar(layer: LayerDiagnosis, x: Axis, top: int) -> list[Markup]:
         class_="bars",
     )
     return [
-        element("text", name, x=x.start, y=top + 9, class_="tiny"),
+        element("text", name, x=x.start, y=top + 9),
         bar,
         element("text", text, x=max(zero, end) + 4, y=top + 23, class_="note"),
     ]

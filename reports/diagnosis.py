@@ -141,7 +141,7 @@ class Diagnosis:
     def table(self, most: int = 10) -> list[tuple[str, ...]]:
         """Return rows of text: a header, then the layers that lose most."""
         header = (
-            *("layer", _lost_title(self), "output error", "relative error", "SQNR"),
+            *("layer", _lost_title(self), f"error {_verb(self)}", "relative error", "SQNR"),
             *("correlation", "saturated", "cause", "change"),
         )
         return [header, *(self._row(layer) for layer in self.worst[:most])]
@@ -150,7 +150,7 @@ class Diagnosis:
         return (
             layer.name,
             change(layer.lost, self.metric).removeprefix("+"),
-            f"{100 * layer.error_lost:+.1f} %".replace("-", "−"),
+            percent(layer.error_lost).replace("-", "−"),
             "–" if layer.relative_error is None else plain(layer.relative_error),
             "–" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f} dB".replace("-", "−"),
             "–" if layer.correlation is None else f"{layer.correlation:.3f}",
@@ -162,4 +162,8 @@ class Diagnosis:
 
 def _lost_title(diagnosis: Diagnosis) -> str:
     unit = "points" if diagnosis.metric.share else diagnosis.metric.name
-    return f"{unit} {'regained' if diagnosis.mode == 'single' else 'lost'}"
+    return f"{unit} {_verb(diagnosis)}"
+
+
+def _verb(diagnosis: Diagnosis) -> str:
+    return "regained" if diagnosis.mode == "single" else "lost"
