@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from snnconvert.backends.base import get_backend
@@ -84,7 +85,10 @@ class Workbench:
             return Trial(configuration, rung, rows, None, problem=str(error))
         self.labelled = measured.ann.accuracy is not None
         curve = figures_of(measured, snn, self.energy)
-        return Trial(configuration, rung, rows, curve[-1], curve)
+        figures = curve[-1]
+        if snn.timesteps != configuration.timesteps:  # schedule auto: T is the latency in all
+            curve = by_latency(curve, configuration.timesteps)
+        return Trial(configuration, rung, rows, figures, curve)
 
     def _convert(self, configuration: Configuration, *, quick: bool) -> SpikingModel:
         options = configuration.options
@@ -132,6 +136,16 @@ def rungs(rows: int) -> tuple[int, ...]:
     """
     sizes = (rows // 9, rows // 3)
     return (*(size for size in sizes if size >= LEAST_JUDGED), rows)
+
+
+def by_latency(curve: tuple[Figures, ...], latency: int) -> tuple[Figures, ...]:
+    """Return the figures after each step of a latency; before the first answer nothing is right."""
+    found = []
+    nothing = replace(curve[0], accuracy=0.0, agreement=0.0)
+    for step in range(1, latency + 1):
+        answered = [figures for figures in curve if figures.latency <= step]
+        found.append(answered[-1] if answered else replace(nothing, latency=step))
+    return tuple(found)
 
 
 def macs_of(snn: SpikingModel) -> float:

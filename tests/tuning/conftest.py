@@ -51,9 +51,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Material:
         constants={name: array.astype(np.float32) for name, array in constants.items()},
     )
     onnx.save(model, str(folder / "tiny.onnx"))
-    train, test = {"x": x[:200], "y": y[:200]}, {"x": x[200:], "y": y[200:]}
-    np.savez(folder / "train.npz", **train)
-    np.savez(folder / "test.npz", **test)
+    train: dict[str, npt.NDArray[Any]] = {"x": x[:200], "y": y[:200]}
+    test: dict[str, npt.NDArray[Any]] = {"x": x[200:], "y": y[200:]}
+    np.savez(folder / "train.npz", x=train["x"], y=train["y"])
+    np.savez(folder / "test.npz", x=test["x"], y=test["y"])
     np.savez(folder / "rows.npz", x=train["x"])
     np.savez(folder / "few.npz", x=train["x"][:8], y=train["y"][:8])
     np.savez(folder / "mixed.npz", x=np.r_[test["x"], train["x"][:5]], y=np.r_[test["y"], y[:5]])

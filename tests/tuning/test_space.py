@@ -22,7 +22,7 @@ def test_a_target_decides_what_is_searched() -> None:
 
 
 def test_what_a_user_gives_replaces_the_default() -> None:
-    given = {
+    given: dict[str, list[Any]] = {
         "timesteps": [16, 8, 16],
         "neuron": ["graded:4"],
         "weight_bits": [8, 4],

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 
 import snnconvert
-from snnconvert.calibration.data import row_digests
+from snnconvert.calibration.data import load_rows, row_digests
 from snnconvert.convert.errors import DataError, UnsupportedModelError, UsageError
 from snnconvert.tuning import workbench
+from snnconvert.tuning.figures import Figures
 from snnconvert.tuning.result import TuningResult
 from snnconvert.tuning.rows import LabelledRows, divide
 from snnconvert.tuning.space import Configuration
@@ -126,7 +127,7 @@ def test_no_trial_sees_a_final_row(tiny: Any, monkeypatch: pytest.MonkeyPatch, a
     """Every row that a trial converts or judges with is noted, by its digest."""
     seen: set[int] = set()
     judged: set[int] = set()
-    convert, load = workbench.convert_model, workbench.load_rows
+    convert, load = snnconvert.convert_model, load_rows
 
     def converting(model: Any, rows: Any, **options: Any) -> Any:
         seen.update(row_digests(rows))
@@ -255,6 +256,22 @@ def test_what_the_target_cannot_do_is_in_the_report(tiny: Any) -> None:
     problems = [entry["problem"] for entry in result.to_json()["trials"]]
     assert "'signed' has no reset 'zero'" in refused[0].problem
     assert refused[0].problem in problems
+
+
+def test_a_schedule_that_chooses_its_window_is_searched_by_its_latency(tiny: Any) -> None:
+    searched = {"timesteps": [4, 8, 16], "schedule": ["auto"], "method": ["auto"]}
+    result = tuned(tiny, search=searched, goal="accuracy>=ANN-3", budget=8)
+    assert result.config["schedule"] == "auto"
+    for trial in result.trials:
+        assert trial.figures is not None
+        assert trial.figures.latency <= trial.configuration.timesteps == len(trial.curve)
+
+
+def test_figures_by_latency() -> None:
+    curve = tuple(Figures(a, a, 1.0, latency, 0.0, 0.0, 1) for a, latency in ((0.5, 3), (0.6, 4)))
+    found = workbench.by_latency(curve, 5)
+    assert [f.accuracy for f in found] == [0, 0, 0.5, 0.6, 0.6]
+    assert [f.latency for f in found] == [1, 2, 3, 4, 4]
 
 
 def test_where_no_configuration_converts_the_reason_is_raised(
