@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from snnconvert.calibration.activations import observe
 from snnconvert.convert import pipeline
 from snnconvert.convert.memory import Memory
 from snnconvert.models import shipped_model_path
@@ -20,7 +21,7 @@ def test_conversions_that_share_a_memory_are_those_that_do_not(
 ) -> None:
     model, rows = shipped_model_path("fashion_cnn"), rng.random((6, 1, 28, 28), np.float32)
     observed = 0
-    original = pipeline.observe
+    original = observe
 
     def counting(*arguments: object, **options: object) -> object:
         nonlocal observed
