@@ -730,7 +730,7 @@ def _model_path(model: str) -> Path:
         return shipped
     if path.is_dir():
         raise UsageError(f"{model} is a folder, not a model")
-    known = [*shipped_models(), *VERBS]
+    known = [*shipped_models(), *([] if path.suffix else VERBS)]  # mine.onnx is no tune
     raise UsageError(f"no such file or shipped model: {model}", hint=did_you_mean(path.stem, known))
 
 

@@ -239,8 +239,8 @@ def test_files_beside_the_model_are_found(run: Command, tmp_path: Path) -> None:
 def test_without_evaluation_rows_some_calibration_rows_are_kept_out(run: Command) -> None:
     result = run("net.onnx", "--calibration", "train.npz", "-T", "4", "--json")
     assert result.status == 0
-    assert (result.json["samples"], result.json["calibration"]["rows"]) == (8, 32)
-    assert "no evaluation rows: evaluated on 8 of 40 calibration rows" in result.err
+    assert (result.json["samples"], result.json["calibration"]["rows"]) == (13, 27)
+    assert "no evaluation rows: evaluated on 13 of 40 calibration rows" in result.err
     assert result.json["ann"]["accuracy"] is None
 
 
@@ -515,7 +515,7 @@ def test_no_such_file_names_the_nearest_shipped_model(
         run("mine.onnx"),
         2,
         "error: no such file or shipped model: mine.onnx  [usage]",
-        "  hint:  known: check, fashion_cnn, fashion_resnet, run, targets",
+        "  hint:  known: fashion_cnn, fashion_resnet",
     )
 
 

@@ -138,7 +138,7 @@ def _ring(x: Axis, y: Axis, result: TuningResult, cost: str) -> list[Markup]:
         element(
             "text",
             f"chosen: T = {result.chosen.configuration.timesteps}",
-            x=at,
+            x=at + (-8 if side else 8),
             y=min(below, y.start - 6),
             text_anchor="end" if side else "start",
             class_="note",
