@@ -134,7 +134,7 @@ def recipes(batches: list[Tensor]) -> Iterator[tuple[str, Any]]:
 def spiking_logits(network: nn.Module, x: Tensor, timesteps: int) -> Tensor:
     """Return the summed outputs up to each step, (T, N, classes)."""
     found = []
-    for batch in x.split(BATCH):
+    for batch in torch.split(x, BATCH):
         functional.reset_net(network)
         steps = torch.stack([network(batch) for _ in range(timesteps)])
         found.append(steps.cumsum(dim=0))
@@ -191,7 +191,7 @@ def main() -> int:
         x, y = stored["x"][: options.num_samples], stored["y"][: options.num_samples]
     warnings.simplefilter("ignore")
     verify(ResNet(path).eval(), path, preprocessed(x[:8]))
-    batches = list(preprocessed(calibration).split(CALIBRATION_BATCH))
+    batches = list(torch.split(preprocessed(calibration), CALIBRATION_BATCH))
     theirs = best_of_spikingjelly(path, batches, preprocessed(x), y, timesteps)
     results: list[dict[str, Any]] = []
     print(f"ResNet-20, CIFAR-10, {len(y)} rows, {len(calibration)} calibration rows")
