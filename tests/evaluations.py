@@ -23,6 +23,8 @@ from snnconvert.convert.linear import (
     apply_chain,
 )
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
+from snnconvert.reports.anytime import AnytimeResult
+from snnconvert.reports.diagnosis import Diagnosis, LayerDiagnosis, Mode
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.layers import HISTOGRAM_BINS, LayerStatistics, ThresholdSummary
@@ -303,3 +305,68 @@ def small_evaluation(**options: Any) -> tuple[Measurement, dict[str, FloatArray]
 def judge(ann: Any, labels: Any = None) -> Judge:
     """How the small network's output is judged."""
     return Judge(OutputLayout("logits", (5,), (5,)), ann, ann, labels)
+
+
+def diagnosed_layer(name: str, error_lost: float, **changes: Any) -> LayerDiagnosis:
+    """An invented diagnosis of one layer."""
+    whole = LayerDiagnosis(
+        name=name,
+        neurons=100,
+        value=0.9,
+        output_error=0.1,
+        lost=error_lost / 2,
+        error_lost=error_lost,
+        relative_error=0.1,
+        sqnr_db=20.0,
+        correlation=0.99,
+        own_error=0.08,
+        causes={"clipping": 0.0, "rounding": 0.05, "timing": 0.06, "weight_bits": 0.0},
+        silent=0.5,
+        saturated=0.01,
+        cause="timing",
+        options=("--schedule full or auto", "--timesteps 128"),
+    )
+    return replace(whole, **changes)
+
+
+def diagnosis(*layers: LayerDiagnosis, mode: Mode = "single") -> Diagnosis:
+    """An invented diagnosis of these layers, by default of three."""
+    if not layers:
+        lost = {"features.0.conv": 0.02, "features.1.conv": 0.3, "features.2.conv": -0.01}
+        layers = tuple(diagnosed_layer(name, error) for name, error in lost.items())
+    return Diagnosis(mode, 64, 64, MetricText(), 0.95, 0.9, 0.2, 0.95, 0.0, layers)
+
+
+def anytime(made: Evaluation, histogram: tuple[int, ...], **changes: Any) -> AnytimeResult:
+    """An invented result of samples that stop as the histogram says."""
+    count = sum(histogram)
+    mean = sum(t * n for t, n in enumerate(histogram, start=1)) / count
+    share = mean / len(histogram)
+    operations = made.measurement.operations
+    whole = AnytimeResult(
+        tolerance=0.01,
+        calibration_rows=500,
+        value=made.value,
+        ci95=(0.88, 0.92),
+        agreement=0.97,
+        changed=0.005,
+        mean_timesteps=mean,
+        mean_latency=mean,
+        histogram=histogram,
+        fixed_timesteps=12,
+        operations=replace(
+            operations,
+            spikes=share * operations.spikes,
+            synops=share * operations.synops,
+            effective_acs=share * operations.effective_acs,
+        ),
+    )
+    return replace(whole, **changes)
+
+
+def extended(made: Evaluation) -> Evaluation:
+    """An evaluation with a diagnosis and samples that stop early."""
+    steps = made.timesteps
+    histogram = tuple(2 * (steps - t) for t in range(steps))
+    measurement = replace(made.measurement, anytime=anytime(made, histogram))
+    return Evaluation(measurement, replace(made.context, diagnosis=diagnosis()))

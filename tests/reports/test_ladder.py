@@ -3,8 +3,10 @@
 import pytest
 from evaluations import AGREEMENT, InventedStandings, evaluation, regression_evaluation
 
+from snnconvert.reports.advice import Settings
 from snnconvert.reports.ladder import (
     RUNGS,
+    Ladder,
     Rung,
     complete_ladder,
     ends_of_ladder,
@@ -61,3 +63,42 @@ def test_an_evaluation_puts_all_rungs_on_the_same_rows() -> None:
     rungs = evaluation(samples=1000, ladder=(Rung("snn", 1.0, 1.0, 200),)).ladder
     assert {rung.samples for rung in rungs if rung.value is not None} == {200}
     assert {rung.samples for rung in evaluation(ladder=()).ladder if rung.samples} == {1000}
+
+
+def test_the_ladder_knows_its_losses_and_the_largest() -> None:
+    rungs = complete_ladder([Rung("ann", 0.9), Rung("quantised_ann", 0.8), Rung("snn", 0.5)])
+    ladder = Ladder(rungs, MetricText(), Settings(timesteps=8))
+    assert ladder.scores == {"ann": 0.9, "quantised_ann": 0.8, "snn": 0.5}
+    assert ladder.losses == pytest.approx({"quantised_ann": 0.1, "snn": 0.3})
+    assert ladder.advice is not None
+    assert (ladder.advice.rung, ladder.advice.lost) == ("snn", pytest.approx(0.3))
+    assert ladder.advice.options[-1] == "--timesteps 16"
+
+
+def test_the_advice_follows_the_direction_of_the_metric() -> None:
+    metric = regression_evaluation().metric
+    rungs = (Rung("ann", 0.5), Rung("quantised_ann", 0.4), Rung("target", 0.45))
+    advice = Ladder(rungs, metric).advice
+    assert advice is not None
+    assert (advice.rung, advice.lost) == ("target", pytest.approx(0.05))
+
+
+def test_without_a_loss_there_is_no_advice() -> None:
+    assert (
+        Ladder((Rung("ann", 0.5), Rung("snn", 0.5), Rung("target", 0.6)), MetricText()).advice
+        is None
+    )
+    assert Ladder((Rung("ann"),), MetricText()).advice is None
+
+
+def test_a_ladder_is_a_sequence_of_its_rungs() -> None:
+    ladder = evaluation().ladder
+    assert len(ladder) == 5 and ladder[0].name == "ann" and ladder[-1] == ladder.rungs[-1]
+    assert [rung.name for rung in ladder] == list(RUNGS)
+    assert ladder[1:] == ladder.rungs[1:]
+
+
+def test_the_document_holds_the_advice() -> None:
+    document = evaluation(shortfall=0.1).to_json()["ladder"]
+    assert document["advice"]["rung"] == max(document["lost"], key=document["lost"].get)
+    assert document["advice"]["options"]
