@@ -194,6 +194,43 @@ def test_groups_of_channels_share_thresholds(run: Command, tmp_path: Path) -> No
         np.testing.assert_array_equal(thresholds[:even:2], thresholds[1:even:2])
 
 
+def test_layers_that_lose_most_are_named(run: Command, tmp_path: Path) -> None:
+    result = run(*CONVERT, "--diagnose", "--output", "out")
+    assert result.status == 0, result.err
+    told = next(line for line in result.out.splitlines() if line.startswith("diagnosis: "))
+    assert told.startswith("diagnosis: single, 20 rows, 8 timesteps: accuracy ")
+    table = result.out.splitlines()[result.out.splitlines().index(told) + 1 :]
+    assert table[0].split()[:3] == ["layer", "points", "regained"]
+    assert table[1].split()[0] == "relu1"
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["diagnosis"]["rows"] == 20
+    assert "Which layers lose most" in (tmp_path / "out" / "report.html").read_text()
+    again = run(
+        "run", "out/network.snn", "--eval", "test.npz", "--diagnose", "cumulative", "--json"
+    )
+    assert again.json["diagnosis"]["mode"] == "cumulative"
+
+
+def test_samples_stop_when_their_answer_is_safe(run: Command, tmp_path: Path) -> None:
+    result = run(*CONVERT, "--anytime", "0.1", "--output", "out")
+    assert result.status == 0, result.err
+    table = dict(line.split("  ", 1) for line in result.out.splitlines() if "  " in line)
+    assert "timesteps on average" in table["anytime"]
+    stored = load(tmp_path / "out" / "network.snn").anytime
+    assert stored is not None and stored.tolerance == 0.1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert sum(report["anytime"]["histogram"]) == 20
+    again = run("run", "out/network.snn", "--eval", "test.npz", "--json")
+    assert again.json["anytime"] == report["anytime"]
+
+
+def test_anytime_alone_tolerates_one_row_in_a_hundred(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "options.toml").write_text('diagnose = "cumulative"\n')
+    result = run(*CONVERT, "--config", "options.toml", "--anytime", "--json")
+    assert result.status == 0, result.err
+    assert result.json["anytime"]["tolerance"] == 0.01
+    assert result.json["diagnosis"]["mode"] == "cumulative"
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
@@ -492,6 +529,21 @@ def test_a_mistyped_verb(run: Command) -> None:
         "error: Got unexpected extra argument (net.onnx)  [usage]",
         "  hint:  did you mean 'check'?",
     )
+
+
+def test_a_share_of_changed_answers_out_of_range(run: Command, tmp_path: Path) -> None:
+    refused(
+        run(*CONVERT, "--anytime", "5"),
+        2,
+        "error: the share of answers that anytime may change is in [0, 1), not 5  [usage]",
+    )
+    assert not folders(tmp_path)
+
+
+def test_anytime_for_numbers(run: Command, tmp_path: Path) -> None:
+    result = run(*CONVERT, "--anytime", "--metric", "mae")
+    assert result.status == 2
+    assert not folders(tmp_path)
 
 
 # Bad input: the model

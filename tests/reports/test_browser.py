@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from evaluations import evaluation
+from evaluations import evaluation, extended
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MEASURE = """<!doctype html><iframe src="report.html" style="width:{}px;height:900px;border:0">
@@ -23,14 +23,15 @@ onload = () => {{
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_does_not_scroll_sideways(width: int, tmp_path: Path) -> None:
     long = "a_name_without_any_place_to_break_it_" * 4
-    evaluation(
+    made = evaluation(
         latency=3000,
         names=long + "{}",
         model={"name": long, "sha256": "0f" * 32},
         warnings=(long,),
         fidelity={"engine": long},
         resources={"layers": [{"name": long, **{f"column_{i}": 10**9 for i in range(12)}}]},
-    ).write(tmp_path)
+    )
+    extended(made).write(tmp_path)
     measure = tmp_path / "measure.html"
     measure.write_text(MEASURE.format(width), encoding="utf-8")
     done = subprocess.run(

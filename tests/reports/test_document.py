@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import context, evaluation, layer, regression_evaluation, small_evaluation
+from evaluations import (
+    context,
+    evaluation,
+    extended,
+    layer,
+    regression_evaluation,
+    small_evaluation,
+)
 
 from snnconvert.reports.document import SCHEMA, to_plain, to_text
 from snnconvert.reports.evaluation import Evaluation
@@ -87,6 +94,7 @@ def schema(repository: Path) -> dict[str, Any]:
     [
         evaluation(),
         evaluation(labelled=False),
+        extended(evaluation()),
         regression_evaluation(),
         regression_evaluation(labelled=False, ladder=()),
         evaluation(timesteps=1, layers=1),
