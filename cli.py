@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ACCURACY_MISSED, INTERRUPTED = 4, 130
 COUNT = click.IntRange(min=1)
-TUNED = "# snnconvert tune"
+TUNED = b"# snnconvert tune"
 """How a configuration begins that tune wrote."""
 
 HELP = """Usage: snnconvert MODEL [OPTIONS]          convert, evaluate and report
@@ -683,7 +683,7 @@ def tune(model: str, **options: Any) -> int:
             )
         result.write(temporary)
         if copy is not None:
-            copy.write_text(result.to_toml(), encoding="utf-8")
+            _write_text(copy, result.to_toml())
     if options["as_json"]:
         click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
     else:
@@ -697,6 +697,15 @@ def tune(model: str, **options: Any) -> int:
     return 0 if result.met else ACCURACY_MISSED
 
 
+def _write_text(path: Path, text: str) -> None:
+    from snnconvert.convert.errors import OutputError
+
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}", why=str(error)) from error
+
+
 def _writable(file: str | None, *, force: bool) -> Path | None:
     """Return where a configuration may be written; refuse before the search what cannot be."""
     if file is None:
@@ -704,7 +713,11 @@ def _writable(file: str | None, *, force: bool) -> Path | None:
     path = Path(file)
     if not path.parent.is_dir() or path.is_dir():
         raise UsageError(f"cannot write {path}", hint="name a file in a folder that exists")
-    if path.exists() and not force and not path.read_text().startswith(TUNED):
+    try:
+        foreign = path.exists() and not path.read_bytes().startswith(TUNED)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", why=str(error)) from error
+    if foreign and not force:
         hint = "choose another --write, or --force"
         raise UsageError(f"{path} exists and is no configuration that tune wrote", hint=hint)
     return path

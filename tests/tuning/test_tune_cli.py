@@ -167,6 +167,13 @@ def test_a_foreign_file_is_not_overwritten(run: Command, tmp_path: Path) -> None
     assert run(*arguments)[0] == 0  # our own file is replaced, as the folder is
 
 
+def test_a_binary_file_is_foreign_too(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.bin").write_bytes(b"\xff\xfe\x00")
+    status, _, err = run("tune", "tiny.onnx", *ROWS, *SMALL, "--write", "net.bin")
+    assert status == 2
+    assert "net.bin exists and is no configuration that tune wrote" in err
+
+
 def test_rows_without_labels(run: Command) -> None:
     rows = ("--calibration", "rows.npz")
     status, out, err = run("tune", "tiny.onnx", *rows, *SMALL, "--goal", "agreement>=50%")
