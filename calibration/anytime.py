@@ -78,7 +78,9 @@ def calibrate_anytime(
     if reason:
         raise UsageError(reason, hint="leave out --anytime")
     parts = []
-    emitted = get_backend(snn.target).emit(snn)
+    backend = get_backend(snn.target)
+    options = {"timesteps": snn.timesteps} if "timesteps" in backend.capabilities.options else {}
+    emitted = backend.emit(snn, **options)
     for start in range(0, count, BATCH):
         batch = {name: array[start : start + BATCH] for name, array in rows.items()}
         result = emitted.run(batch, snn.timesteps)

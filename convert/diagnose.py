@@ -19,10 +19,11 @@ from snnconvert.calibration.readout import logit_error
 from snnconvert.calibration.replay import CHUNK, rows_that_fit
 from snnconvert.calibration.schedules import parse_schedule
 from snnconvert.convert.errors import UsageError, did_you_mean
-from snnconvert.convert.evaluate import load_samples, settings_of
+from snnconvert.convert.evaluate import load_samples
 from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.neurons import spike_values
+from snnconvert.convert.run_choices import settings_of
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.advice import Settings, remedies
 from snnconvert.reports.diagnosis import MODES, SILENT_SHARE, Diagnosis, LayerDiagnosis, Mode

@@ -25,14 +25,12 @@ from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.neurons import spike_values
+from snnconvert.convert.run_choices import chosen_rule, settings_of
 from snnconvert.convert.spiking_model import SpikingModel
-from snnconvert.reports.advice import Settings
-from snnconvert.reports.anytime import why_not_anytime
 from snnconvert.reports.diagnosis import MODES, Diagnosis, Mode
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.operations import ann_macs
-from snnconvert.reports.scores import Judge
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
@@ -128,7 +126,7 @@ def evaluate_model(
         "ann",
         lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
     )
-    rule, left_out = _stopping(snn, anytime, judges[0], steps)
+    rule, left_out = chosen_rule(snn, anytime, judges[0], steps)
     measurement = _timed(
         seconds,
         "evaluation",
@@ -180,39 +178,6 @@ def evaluate_model(
         diagnosis=diagnosis,
     )
     return Evaluation(measurement, context)
-
-
-def _stopping(
-    snn: SpikingModel, wanted: bool | AnytimeRule | None, judge: Judge, timesteps: int
-) -> tuple[AnytimeRule | None, tuple[str, ...]]:
-    """Return the rule to stop samples by, and why a network's own one is left out.
-
-    Raises
-    ------
-    UsageError
-        If a rule was asked for and there is none that fits.
-    """
-    rule = wanted if isinstance(wanted, AnytimeRule) else snn.anytime
-    if wanted is False or (wanted is None and rule is None):
-        return None, ()
-    if rule is None:
-        raise UsageError(
-            "the network has no rule by which samples may stop",
-            hint="convert it with --anytime, or use snn.with_anytime(calibration rows)",
-        )
-    reason = why_not_anytime(judge)
-    if not reason and rule.output != judge.layout.name:
-        reason = (
-            f"the anytime rule watches output {rule.output!r}, the report is about "
-            f"{judge.layout.name!r}"
-        )
-    if not reason and rule.timesteps != timesteps:
-        reason = f"the anytime rule is for {rule.timesteps} timesteps, the run has {timesteps}"
-    if not reason:
-        return rule, ()
-    if wanted is None:
-        return None, (f"no anytime readout: {reason}",)
-    raise UsageError(reason, hint="leave out anytime, or calibrate a rule for this run")
 
 
 def _diagnosed(
@@ -420,27 +385,6 @@ def _run_notes(
             f"a run of {timesteps} timesteps; the thresholds were chosen for {snn.timesteps}, and "
             "others may be better here"
         )
-
-
-def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
-    """Return what advice depends on."""
-    capabilities = get_backend(target).capabilities
-    method = str(snn.calibration.get("method", "auto"))
-    config = snn.calibration.get("config", {})
-    return Settings(
-        timesteps=timesteps,
-        method=method,
-        corrected=bool({"corrections", "hard_reset"} & snn.calibration.keys()),
-        per_channel=bool(config.get("per_channel", True)),
-        dictated=recognise(snn.graph) is not None,
-        schedule=snn.schedule,
-        neuron=_neuron(snn) or "if",
-        reset=snn.network.reset,
-        weight_bits=snn.network.weight_bits,
-        target=target,
-        windows=capabilities.windows,
-        signed="signed" in capabilities.neurons,
-    )
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:

@@ -17,8 +17,10 @@ def spoilt(snn: SpikingModel, layer: int, times: float) -> SpikingModel:
     p = snn.network.populations[layer]
     assert isinstance(p, Population)
     keys = ("threshold", "amplitude", "scale", "v_init")
-    changed = replace(p, **{key: getattr(p, key) * times for key in keys})
-    return replace(snn, network=snn.network.replace_nodes([changed]))
+    changed: Population = replace(p, **{key: getattr(p, key) * times for key in keys})
+    network = snn.network.replace_nodes([changed])
+    made: SpikingModel = replace(snn, network=network)
+    return made
 
 
 @pytest.fixture(scope="module")
