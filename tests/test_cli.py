@@ -486,9 +486,9 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["error: cannot read missing.toml  [usage]"],
     ),
     "an unknown option": (
-        ["--timestep", "3"],
+        ["--timestepss", "3"],
         [
-            "error: No such option '--timestep'. Did you mean '--timesteps'?  [usage]",
+            "error: No such option '--timestepss'. Did you mean '--timesteps'?  [usage]",
         ],
     ),
 }

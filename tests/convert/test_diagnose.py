@@ -19,13 +19,13 @@ def spoilt(snn: SpikingModel, layer: int, times: float) -> SpikingModel:
     keys = ("threshold", "amplitude", "scale", "v_init")
     changed: Population = replace(p, **{key: getattr(p, key) * times for key in keys})
     network = snn.network.replace_nodes([changed])
-    made: SpikingModel = replace(snn, network=network)
-    return made
+    return replace(snn, network=network)
 
 
 @pytest.fixture(scope="module")
 def staged() -> SpikingModel:
-    return converted(32, schedule="full", corrections="none")
+    made: SpikingModel = converted(32, schedule="full", corrections="none")
+    return made
 
 
 @pytest.fixture(scope="module")
