@@ -392,7 +392,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
     """Convert MODEL, evaluate it on the target and write the report."""
     options = _with_config(context, options)
     from snnconvert.convert.output_folder import OutputFolder
-    from snnconvert.convert.pipeline import convert_for_report
+    from snnconvert.convert.report_rows import convert_for_report
 
     path = _model_path(options["model"])
     target = options["target"]

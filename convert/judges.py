@@ -171,7 +171,7 @@ def _hides_decisions(function: OutputFunction | Quantise) -> bool:
 
 def _scores(snn: SpikingModel, samples: Samples) -> dict[str, FloatArray]:
     """Return the ANN's values in front of functions behind which decisions cannot be read."""
-    from snnconvert.convert.pipeline import original_graph
+    from snnconvert.convert.stored_graph import original_graph
 
     functions = dict(zip(snn.graph.output_names, snn.graph.output_functions, strict=True))
     wanted = [n for n, fs in functions.items() if any(_hides_decisions(f) for f in fs)]

@@ -93,7 +93,7 @@ class SpikingModel:
     @cached_property
     def graph(self) -> Graph:
         """The lowered graph of the original network."""
-        from snnconvert.convert.pipeline import lowered_graph
+        from snnconvert.convert.stored_graph import lowered_graph
 
         return lowered_graph(self.model_bytes, self.input_shapes, self.readout, self.curves)
 

@@ -15,7 +15,7 @@ from snnconvert.calibration.partition import held_out, shared_with
 from snnconvert.calibration.readers import check_label_count, to_array
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.linear import Shape
-from snnconvert.convert.pipeline import shared_text
+from snnconvert.convert.report_rows import shared_text
 
 LEAST_ROWS = 12
 """Fewer calibration rows cannot be divided into parts that say anything."""

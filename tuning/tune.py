@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from snnconvert.backends.base import get_backend
+from snnconvert.convert.calibration_rows import companion
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.network import Reset
 from snnconvert.convert.onnx_import import import_onnx
-from snnconvert.convert.pipeline import companion, convert_model
+from snnconvert.convert.pipeline import convert_model
 from snnconvert.tuning.budget import Budget, parse_budget
 from snnconvert.tuning.goal import Goal, parse_goal
 from snnconvert.tuning.result import TuningResult, plain_config

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snnconvert.calibration.activations import observe
-from snnconvert.convert import pipeline
+from snnconvert.convert import conversion, pipeline
 from snnconvert.convert.memory import Memory
 from snnconvert.models import shipped_model_path
 
@@ -28,7 +28,7 @@ def test_conversions_that_share_a_memory_are_those_that_do_not(
         observed += 1
         return original(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "observe", counting)
+    monkeypatch.setattr(conversion, "observe", counting)
     memory = Memory()
     for readout, timesteps in (("membrane", 4), ("membrane", 8), ("count", 4)):
         shared, alone = (
