@@ -143,11 +143,29 @@ def _convolution(operator: Convolution, dtype: np.dtype[Any]) -> Step | None:
     strides, dilations, groups = operator.strides, operator.dilations, operator.groups
     begins = tuple(begin for begin, _ in operator.pads)
     if begins == tuple(end for _, end in operator.pads) and min(begins) >= 0:
-        return lambda x: convolve(x, weight, None, strides, begins, dilations, groups)
-    padding = _padding(operator.pads)
-    return lambda x: convolve(
-        tnn.pad(x, padding), weight, None, strides, (0,) * len(strides), dilations, groups
-    )
+        return lambda x: convolve(_unambiguous(x), weight, None, strides, begins, dilations, groups)
+    padding, none = _padding(operator.pads), (0,) * len(strides)
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        padded = _unambiguous(tnn.pad(x, padding))
+        return convolve(padded, weight, None, strides, none, dilations, groups)
+
+    return step
+
+
+def _unambiguous(x: torch.Tensor) -> torch.Tensor:
+    """Return the same values with the strides of a contiguous tensor where it is one.
+
+    With one channel a tensor is contiguous both ways, channels first and last, and the stride of
+    that axis is free. torch 2.13's 3-d convolution then takes it for the one and its result for
+    the other, and returns memory that nobody wrote.
+    """
+    if not x.is_contiguous():
+        return x
+    strides = [1]
+    for extent in reversed(x.shape[1:]):
+        strides.insert(0, strides[0] * extent)
+    return x.as_strided(x.shape, strides)
 
 
 def _transposed(operator: TransposedConvolution, dtype: np.dtype[Any]) -> Step | None:
@@ -159,7 +177,12 @@ def _transposed(operator: TransposedConvolution, dtype: np.dtype[Any]) -> Step |
     strides, dilations, groups = operator.strides, operator.dilations, operator.groups
     none = (0,) * len(strides)
     cut = [-side for side in _padding(operator.pads)]
-    return lambda x: tnn.pad(spread(x, weight, None, strides, none, none, groups, dilations), cut)
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        spread_out = spread(_unambiguous(x), weight, None, strides, none, none, groups, dilations)
+        return tnn.pad(spread_out, cut)
+
+    return step
 
 
 def _sum_pool(operator: SumPool, _: np.dtype[Any]) -> Step | None:

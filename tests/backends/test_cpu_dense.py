@@ -123,3 +123,17 @@ def test_float32_convolutions_round_nothing(shape: Shape, rng: np.random.Generat
     double = currents((convolution,), shape, spikes.astype(np.float64))
     assert double.max() > 2**22
     np.testing.assert_array_equal(single, double)
+
+
+def test_a_single_channel_in_three_dimensions(rng: np.random.Generator) -> None:
+    """Torch's 3-d convolution returns unwritten memory for strides that fit two layouts."""
+    ones = (1, 1, 1)
+    first = Convolution(
+        (1, 1, 3, 2), np.full((1, 1, 1, 1, 1), -0.375), (2, 1, 1), ((0, 0),) * 3, ones
+    )
+    weight = np.array([[[[[-0.625, 0.375], [-0.625, 0.0]]]]])
+    second = Convolution(first.output_shape, weight, ones, ((0, 0), (1, 0), (0, 0)), ones)
+    x = rng.integers(0, 2, (9, 1, 1, 3, 2)).astype(np.float32)
+    np.testing.assert_array_equal(
+        currents((first, second), first.input_shape, x), apply_chain((first, second), x)
+    )
