@@ -12,6 +12,10 @@ from snnconvert.convert.errors import DataError, ModelFileError
 from snnconvert.convert.linear import FloatArray
 
 ERRORS_ONLY = 3
+ALTERING = ["DoubleQDQPairsRemover"]
+"""Optimisers that change what a network computes: this one takes away the first of two pairs of
+quantisers, with its rounding and saturation, whatever ``session.disable_quant_qdq`` says."""
+
 NEARLY_WHOLE = 1e-3
 """What single precision may leave of a whole number after preprocessing."""
 
@@ -107,13 +111,16 @@ def _load(model: bytes, options: Any) -> Any:
     """
     import onnxruntime
 
-    providers = ["CPUExecutionProvider"]
+    choices: dict[str, Any] = {
+        "providers": ["CPUExecutionProvider"],
+        "disabled_optimizers": ALTERING,
+    }
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return onnxruntime.InferenceSession(model, options, **choices)
     except Exception:  # its exceptions share no base but Exception
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return onnxruntime.InferenceSession(model, options, **choices)
     except Exception as error:
         raise ModelFileError(
             "onnxruntime does not load the model", why=str(error).splitlines()[0]
