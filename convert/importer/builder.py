@@ -304,10 +304,12 @@ class GraphBuilder:
         *,
         output: int = 0,
         label: str = "",
+        dtype: str = "",
     ) -> Activation:
-        """Add an Affine node behind `x`."""
+        """Add an Affine node behind `x`; the arguments are those of :meth:`add`."""
         shape = chain_output_shape(operators, x.shape)
-        return self.add(node, Affine(operators, bias), [x], shape, output=output, label=label)
+        op = Affine(operators, bias)
+        return self.add(node, op, [x], shape, output=output, label=label, dtype=dtype)
 
     def alias(self, node: OnnxNode, x: Activation, *, output: int = 0, dtype: str = "") -> None:
         """Let an output of the node be a value that exists."""

@@ -17,7 +17,7 @@ def import_scaler(node: OnnxNode, build: GraphBuilder) -> None:
     if len(x.shape) != 1:
         raise node.invalid(f"Scaler of a value of shape {list(x.shape)} without batch")
     offset, scale = (_numbers(node, name, x.shape[0]) for name in ("offset", "scale"))
-    build.affine(node, x, (Scale(x.shape, scale),), -offset * scale)
+    build.affine(node, x, (Scale(x.shape, scale),), -offset * scale, dtype="float32")
 
 
 def _numbers(node: OnnxNode, name: str, features: int) -> FloatArray:

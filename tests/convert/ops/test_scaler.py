@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import onnx_models
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, numpy_helper
 from onnx_models import make_model, make_node
 
 from snnconvert.convert.errors import ModelFileError
@@ -21,6 +21,15 @@ def scaler(*shape: int, **attributes: Any) -> ModelProto:
 )
 def test_features(offset: list[float], scale: list[float], rng: np.random.Generator) -> None:
     onnx_models.assert_agrees(scaler(3, offset=offset, scale=scale), rng)
+
+
+def test_whole_numbers_become_real_ones(rng: np.random.Generator) -> None:
+    model = scaler(3, offset=[0.5], scale=[0.25])
+    model.graph.node[0].output[0] = "s"
+    model.graph.node.append(make_node("Div", ["s", "c"], ["y"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3, np.float32), "c"))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx_models.assert_agrees(model, rng)
 
 
 def test_numbers_that_do_not_fit() -> None:
