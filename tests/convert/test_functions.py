@@ -87,7 +87,7 @@ def test_rectifying(function: Expression, expected: bool) -> None:
 ARITIES = {"where": 3} | dict.fromkeys(
     (
         *("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "greater"),
-        *("greater_or_equal", "less", "less_or_equal", "equal", "and", "or"),
+        *("greater_or_equal", "less", "less_or_equal"),
     ),
     2,
 )
