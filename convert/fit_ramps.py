@@ -25,6 +25,8 @@ _MARGIN = 0.1
 _MARGIN_WEIGHT = 1e-3
 _GRID = 512
 _NEGLIGIBLE = 1e-6
+_CONSTANT = 1e-9
+"""Spread, as a share of the largest value, below which a function is a constant but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ def fit_ramps(function: Expression, density: Density, budget: RampBudget) -> Ram
         more, as a neuron does that cannot fire faster. Of no ramps where the function is constant.
     """
     problem = _Problem(function, density)
-    if problem.spread <= _NEGLIGIBLE * max(1.0, abs(problem.mean)):
+    if problem.spread <= _CONSTANT * np.abs(problem.values).max():
         return problem.constant()
     knots = _best_knots(problem, budget.ramps or MAX_RAMPS, budget.levels)
     counts = sorted(knots) if budget.ramps is None else [max(knots)]

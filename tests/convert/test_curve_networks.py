@@ -151,3 +151,23 @@ def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         converted(network("Tanh"), **options)
     assert caught.value.message == message
+
+
+def test_inputs_of_any_scale_are_followed() -> None:
+    rng = np.random.default_rng(3)
+    nodes = [
+        make_node("Sigmoid", ["x"], ["s"]),
+        make_node("Mul", ["x", "s"], ["m"], name="silu"),
+        make_node("Mul", ["m", "c"], ["y"], name="end"),
+    ]
+    constants = {"c": np.full((4,), 1e7, np.float32)}
+    model = make_model(nodes, {"x": ["N", 4]}, constants=constants)
+    rows = (1e-6 * rng.standard_normal((100, 4))).astype(np.float32)
+    snn = snnconvert.convert_model(model, rows, timesteps=256)
+    (approximation,) = snn.approximations
+    assert approximation.rms_error is not None and approximation.rms_error < 1e-7
+    x = rows.astype(np.float64)
+    expected = 1e7 * x / (1 + np.exp(-x))
+    (ours,) = snn.graph.evaluate({"x": x}, dtype=np.float64).values()
+    assert np.sqrt(((ours - expected) ** 2).mean()) <= 1.5 * 1e7 * approximation.rms_error
+    assert np.sqrt(((logits(snn, rows) - expected) ** 2).mean()) < 0.1 * expected.std()

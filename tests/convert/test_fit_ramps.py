@@ -96,6 +96,15 @@ def test_a_constant_needs_no_ramp() -> None:
         assert ramps.evaluate(np.array([-5.0, 7.0])) == pytest.approx([3, 3])
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+def test_small_values_are_no_constant(scale: float) -> None:
+    density = Density(scale * np.linspace(-4, 4, 801), np.full(801, 1 / 801))
+    for function in (X * SIGMOID, scale * call("tanh", X / scale)):
+        ramps = fit_ramps(function, density, RampBudget())
+        assert len(ramps.slopes)
+        assert ramps.rms_error <= 0.0101 * spread(function, density)
+
+
 def test_beyond_the_range_it_stays_constant() -> None:
     density = Density(np.linspace(-1, 1, 201), np.full(201, 1 / 201))
     ramps = fit_ramps(X * SIGMOID, density, RampBudget())
