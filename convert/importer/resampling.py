@@ -70,7 +70,9 @@ def _half_pixel_symmetric(x: Coordinates, axis: Axis) -> Coordinates:
     exact = np.float32(axis.scale) * np.float32(axis.extent)
     adjustment = np.float32(axis.resized) / exact
     offset = np.float32(axis.extent / 2) * (np.float32(1) - adjustment)
-    return offset + (x + np.float32(0.5)) / np.float32(axis.scale) - np.float32(0.5)
+    # Here alone onnxruntime adds up in double precision, and rounds the sum.
+    place = float(offset) + (x.astype(np.float64) + 0.5) / float(np.float32(axis.scale)) - 0.5
+    return place.astype(np.float32)
 
 
 def _align_corners(x: Coordinates, axis: Axis) -> Coordinates:
@@ -104,9 +106,18 @@ COORDINATES: dict[str, Callable[[Coordinates, Axis], Coordinates]] = {
     "tf_crop_and_resize": _tf_crop_and_resize,
 }
 
+HALF = 1e-6
+"""How near to half-way onnxruntime takes a position for it (measured: it rounds 0.5000002 down)."""
+
+
+def _is_half(x: Coordinates) -> npt.NDArray[np.bool_]:
+    place = x.astype(np.float64)
+    return np.asarray(np.abs(place - np.floor(place) - 0.5) <= HALF)
+
+
 ROUNDINGS: dict[str, Callable[[Coordinates], Coordinates]] = {
-    "round_prefer_floor": lambda x: np.ceil(x - np.float32(0.5)),
-    "round_prefer_ceil": lambda x: np.floor(x + np.float32(0.5)),
+    "round_prefer_floor": lambda x: np.where(_is_half(x), np.floor(x), np.rint(x)),
+    "round_prefer_ceil": lambda x: np.where(_is_half(x), np.ceil(x), np.rint(x)),
     "floor": np.floor,
     "ceil": np.ceil,
 }

@@ -61,6 +61,22 @@ def test_nearest(opset: int, coordinates: str, rounding: str, rng: np.random.Gen
         onnx_models.assert_agrees(model, rng)
 
 
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("coordinates", ["half_pixel", "half_pixel_symmetric"])
+@pytest.mark.parametrize("extent", [5, 7, 12, 17, 28])
+def test_nearest_around_the_middle(
+    extent: int, coordinates: str, rounding: str, rng: np.random.Generator
+) -> None:
+    """Some positions are whole, or half-way, in the precision that onnxruntime adds in alone."""
+    for scale in (0.3, 0.6, 0.7, 0.8, 1.3, 1.7, 2.6):
+        model = one_node(
+            *("Resize", (1, extent), NOTHING, scaled(scale)),
+            **{"opset": 19, "coordinate_transformation_mode": coordinates},
+            nearest_mode=rounding,
+        )
+        onnx_models.assert_agrees(model, rng)
+
+
 @pytest.mark.parametrize("opset", [11, 18, onnx_models.RUNTIME_OPSET])
 @pytest.mark.parametrize("coordinates", [*COORDINATES, "half_pixel_symmetric"])
 def test_interpolation(opset: int, coordinates: str, rng: np.random.Generator) -> None:
