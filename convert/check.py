@@ -163,7 +163,7 @@ class _Judge:
     ) -> Cut | None:
         """Look for a part without the refused nodes, and check that it converts."""
         structure, shapes = judged.imported.structure, judged.imported.shapes
-        refused = {v.position for v in judged.verdicts if v.fate in ("refused", "unjudged")}
+        refused = _refused(judged)  # nodes that nobody could judge may well convert
         tried = set[Part]()
         while len(tried) < TRIED_PARTS:
             parts = (p for p in parts_without(structure, refused, shapes) if p not in tried)
@@ -204,7 +204,7 @@ class _Judge:
         except (ModelFileError, UsageError, UnsupportedModelError):
             return set()
         if found.problems:
-            return {v.position for v in found.verdicts if v.fate in ("refused", "unjudged")}
+            return _refused(found)
         shapes = given if cut_inputs is not None or given else {}
         return Cut(cut_inputs or (), cut_outputs or (), shapes, found.used, found.activations)
 
@@ -212,6 +212,10 @@ class _Judge:
         """Return the caller's shapes of those inputs that the part still has."""
         named = {name or own[0]: tuple(shape) for name, shape in self.input_shapes.items()}
         return {name: shape for name, shape in named.items() if name in part.inputs}
+
+
+def _refused(judged: _Judged) -> set[int]:
+    return {verdict.position for verdict in judged.verdicts if verdict.fate == "refused"}
 
 
 def _with_refusals(

@@ -80,6 +80,13 @@ def read_structure(
             where="inputs " + ", ".join(map(repr, chosen_inputs)),
             hint="name it too, or choose inputs that lie behind it",
         )
+    if not needed and (inputs is not None or outputs is not None):
+        ends = "inputs " + ", ".join(map(repr, chosen_inputs))
+        raise UsageError(
+            f"no node lies between the {ends} and the outputs "
+            + ", ".join(map(repr, chosen_outputs)),
+            hint="choose inputs in front of the outputs",
+        )
     used_inputs = tuple(name for name in chosen_inputs if name in read)
     if not used_inputs:
         raise ModelFileError("no output of the model depends on an input")

@@ -378,3 +378,24 @@ def test_third_party_models_that_convert(name: str, test_data: Path) -> None:
     assert verdict.convertible
     assert verdict.spiking == verdict.activations > 3
     assert verdict.neurons and verdict.counts["refused"] == verdict.counts["unjudged"] == 0
+
+
+@pytest.mark.parametrize("cut", [{"inputs": ["out"]}, {"outputs": ["x"]}])
+def test_a_cut_with_nothing_inside(cut: dict[str, list[str]]) -> None:
+    nodes = [make_node("Relu", ["x"], ["h"]), make_node("Neg", ["h"], ["out"])]
+    model = make_model(nodes, {"x": ["N", 3]}, ["out"])
+    with pytest.raises(UsageError, match="no node lies between the inputs"):
+        check_model(model, **cut)
+
+
+def test_the_part_may_lie_behind_the_refused_node() -> None:
+    nodes = [
+        make_node("Relu", ["x"], ["h"], name="front"),
+        make_node("Softmax", ["h"], ["odd"], name="inner"),
+        make_node("Relu", ["odd"], ["a"], name="a"),
+        make_node("Neg", ["a"], ["b"], name="b"),
+        make_node("Relu", ["b"], ["y"], name="c"),
+    ]
+    verdict = check_model(make_model(nodes, {"x": ["N", 3]}, ["y"]))
+    assert verdict.cut is not None
+    assert (verdict.cut.inputs, verdict.cut.nodes) == (("odd",), 3)
