@@ -7,6 +7,7 @@ argument decides which, before anything is parsed. Results go to stdout, everyth
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 import sys
@@ -188,6 +189,27 @@ def _share(_: click.Context, __: click.Parameter, share: float | None) -> float 
     return share
 
 
+def _goal(_: click.Context, __: click.Parameter, goal: float | None) -> float | None:
+    """Check a metric's goal."""
+    if goal is not None and not math.isfinite(goal):
+        raise click.BadParameter(f"{goal:g} is no goal: give a number")
+    return goal
+
+
+def _check_goal(options: dict[str, Any]) -> None:
+    """Refuse a goal that the metric asked for cannot have, before any work."""
+    from snnconvert.reports.metrics import find_metric
+
+    goal, metrics = options["min_metric"], options["metric"] or {}
+    metric = find_metric(metrics.get("") or metrics.get(options["score_output"]))
+    if goal is None or metric is None or metric.low <= goal <= metric.high:
+        return
+    ends = ((metric.low, "at least"), (metric.high, "at most"))
+    known = " and ".join(f"{bound} {end:g}" for end, bound in ends if math.isfinite(end))
+    hint = f"{goal:g} % is {goal / 100:g}" if metric.share and 1 < goal <= 100 else ""
+    raise UsageError(f"--min-metric {goal:g}: {metric.name} is {known}", hint=hint)
+
+
 def _metrics(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict[str, str] | None:
     """Parse metrics, the output's name in front; without one it is the headline's."""
     from snnconvert.reports.metrics import find_metric
@@ -321,6 +343,7 @@ _RUN_OPTIONS = _options(
         "--min-metric",
         type=float,
         metavar="V",
+        callback=_goal,
         help="Exit 4 where the metric is worse than V: below, or above if lower is better.",
     ),
 )
@@ -397,6 +420,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
     path = _model_path(options["model"])
     target = options["target"]
     _check_emit_options(target, options)
+    _check_goal(options)
     folder = Path(options["output"] or f"{path.stem}-{target}")
     with OutputFolder(folder, force=options["force"]) as temporary:
         with _Progress() as progress:
@@ -561,6 +585,7 @@ def run(network: str, **options: Any) -> int:
 
     if options["evaluation"] is None:
         raise UsageError("run needs rows to evaluate", hint="give --eval E.npz")
+    _check_goal(options)
     snn = load(network)
     folder = None if options["output"] is None else Path(options["output"])
 

@@ -455,6 +455,21 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["--min-accuracy", "-1"],
         ["error: Invalid value for '--min-accuracy': -1 is no share of 1  [usage]"],
     ),
+    "a metric's goal that is no number": (
+        ["--min-metric", "nan"],
+        ["error: Invalid value for '--min-metric': nan is no goal: give a number  [usage]"],
+    ),
+    "a goal beyond the metric's range": (
+        ["--metric", "accuracy", "--min-metric", "7"],
+        [
+            "error: --min-metric 7: accuracy is at least 0 and at most 1  [usage]",
+            "  hint:  7 % is 0.07",
+        ],
+    ),
+    "a goal that an error cannot have": (
+        ["--metric", "y=mae", "--score-output", "y", "--min-metric", "-1"],
+        ["error: --min-metric -1: mae is at least 0  [usage]"],
+    ),
     "a shape that is none": (
         ["--input-shape", "4,x"],
         [
