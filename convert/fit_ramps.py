@@ -26,7 +26,7 @@ _MARGIN_WEIGHT = 1e-3
 _GRID = 512
 _NEGLIGIBLE = 1e-6
 _CONSTANT = 1e-9
-"""Spread, as a share of the largest value, below which a function is a constant but for rounding."""
+"""Spread as a share of the largest value: up to it a function is constant but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
