@@ -14,7 +14,6 @@ _NORMALISING = "it divides by statistics of each input: a product of activations
 _PRODUCT = "it multiplies activations with one another; rates add, they do not multiply"
 _COMPARING = "it compares or combines activations as truth values; rates are numbers"
 _QUANTISING = "it rounds activations; the conversion chooses its own levels"
-_LATER = "it is linear or piecewise linear, but not supported yet"
 _ORDER = "it looks for positions among activations; rates carry values"
 
 _RELU_HINT = "train the model with Relu or Clip there"
@@ -33,7 +32,6 @@ _REASONS: dict[tuple[str, ...], tuple[str, str]] = {
         "LpNormalization",
     ): (_CURVED, _RELU_HINT),
     ("LpPool", "GlobalLpPool"): (_CURVED, "train the model with AveragePool or MaxPool there"),
-    ("ReduceL1",): (_LATER, _RELU_HINT),
     (
         *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"),
         *("MeanVarianceNormalization", "LRN"),

@@ -1,4 +1,4 @@
-"""ReduceMean, ReduceSum."""
+"""ReduceMean, ReduceSum, ReduceL1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
+from snnconvert.convert.functions import X, call
+from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
+from snnconvert.convert.importer.elementwise import floating
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.linear import LinearOperator, ReduceSum, Reshape, Scale, Shape
@@ -15,21 +18,38 @@ from snnconvert.convert.linear import LinearOperator, ReduceSum, Reshape, Scale,
 @operator("ReduceSum", since=1)
 def import_reduce_sum(node: OnnxNode, build: GraphBuilder) -> None:
     """Sum over axes."""
-    _reduce(node, build, mean=False)
+    x = build.activation(node)
+    axes = reduced_axes(node, build, x)
+    if axes is not None:
+        _reduce(node, build, x, axes)
 
 
 @operator("ReduceMean", since=1)
 def import_reduce_mean(node: OnnxNode, build: GraphBuilder) -> None:
     """Mean over axes: a sum, scaled."""
-    _reduce(node, build, mean=True)
-
-
-def _reduce(node: OnnxNode, build: GraphBuilder, *, mean: bool) -> None:
-    keepdims = node.flag("keepdims", 1)
-    x = build.activation(node)
+    x = floating(node, build.activation(node))
     axes = reduced_axes(node, build, x)
-    if axes is None:
+    if axes is not None:
+        _reduce(node, build, x, axes, mean=True)
+
+
+@operator("ReduceL1", since=1)
+def import_reduce_l1(node: OnnxNode, build: GraphBuilder) -> None:
+    """Sum of magnitudes over axes: a rectifier for each sign, then a sum."""
+    x = build.activation(node)
+    size = Curve(call("abs", X))
+    if not build.integer_list(node, "axes", 1) and node.flag("noop_with_empty_axes", 0):
+        build.add(node, size, [x], x.shape)  # each magnitude is a sum of its own
         return
+    axes = reduced_axes(node, build, x)
+    assert axes is not None
+    _reduce(node, build, build.add(node, size, [x], x.shape, label="magnitude"), axes)
+
+
+def _reduce(
+    node: OnnxNode, build: GraphBuilder, x: Activation, axes: Shape, *, mean: bool = False
+) -> None:
+    keepdims = node.flag("keepdims", 1)
     total = ReduceSum(x.shape, axes)
     chain: list[LinearOperator] = [total]
     if mean:

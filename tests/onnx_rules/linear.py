@@ -144,6 +144,17 @@ def _reduction(s: Sketch) -> None:
         s.add("Mul", [y, s.floats(scale)])
 
 
+@rule("ReduceL1")
+def _magnitudes(s: Sketch) -> None:
+    x = s.value(1, 4)
+    axis = s.integer(1, len(x.shape))
+    if s.opset >= 18:
+        y = s.add("ReduceL1", [x, s.integers(axis)], keepdims=s.flag())
+    else:
+        y = s.add("ReduceL1", [x], axes=[axis], keepdims=s.flag())
+    s.add("Mul", [y, s.floats(1 / x.shape[axis - 1])])  # keeps values near 1
+
+
 @rule("Resize")
 def _resize(s: Sketch) -> None:
     x = s.image(2)

@@ -1,12 +1,15 @@
 import numpy as np
 import onnx_models
 import pytest
+from graphs import assert_same_function
+from onnx import TensorProto
 from onnx_models import int64, one_node
 
 from snnconvert.convert.errors import ModelFileError
+from snnconvert.convert.lower import lower
 from snnconvert.convert.onnx_import import import_onnx
 
-OPERATORS = ["ReduceMean", "ReduceSum"]
+OPERATORS = ["ReduceL1", "ReduceMean", "ReduceSum"]
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -16,7 +19,7 @@ OPERATORS = ["ReduceMean", "ReduceSum"]
 def test_axes(
     operator: str, opset: int, axes: tuple[int, ...], keepdims: int, rng: np.random.Generator
 ) -> None:
-    as_input = opset >= (18 if operator == "ReduceMean" else 13)
+    as_input = opset >= (13 if operator == "ReduceSum" else 18)
     operands = [(3, 4, 5), int64(*axes)] if as_input else [(3, 4, 5)]
     attributes = {} if as_input else {"axes": axes}
     model = one_node(operator, *operands, opset=opset, keepdims=keepdims, **attributes)
@@ -27,6 +30,21 @@ def test_axes(
 def test_nothing_to_do(operator: str, rng: np.random.Generator) -> None:
     model = one_node(operator, (3, 4), int64(), opset=18, noop_with_empty_axes=1)
     onnx_models.assert_agrees(model, rng)
+
+
+def test_magnitudes_are_exact(rng: np.random.Generator) -> None:
+    graph = onnx_models.graph_of(one_node("ReduceL1", (3, 4), axes=[1]))
+    lowered = lower(graph)
+    assert not lowered.approximations
+    assert_same_function(graph, lowered)
+
+
+def test_a_mean_of_whole_numbers_is_cut() -> None:
+    model = one_node("ReduceMean", (3, 4), axes=[1])
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "error: ReduceMean of whole numbers" in text
+    assert "hint:  cast to float before" in text
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
