@@ -72,10 +72,8 @@ class SampleSource:
         DataError
             If there are not as many labels as rows.
         """
-        for rows, labels in self._pass():
-            for array in labels.values():
-                check_label_count(array, len(next(iter(rows.values()))), self.what)
-            yield rows, labels
+        self.check_labels()
+        yield from self._pass()
 
     @property
     def rows(self) -> int | None:
@@ -106,12 +104,8 @@ class SampleSource:
         DataError
             If there are not as many as rows, or they do not go together.
         """
-        parts = []
-        for raw, labels in self._raw():
-            for array in labels.values():
-                check_label_count(array, len(next(iter(raw.values()))), self.what)
-            parts.append(labels)
-        return joined_labels(parts, self.what)
+        self.check_labels()
+        return joined_labels([labels for _, labels in self._raw()], self.what)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,6 +121,27 @@ class SampleSource:
             As while iterating.
         """
         self._completed()
+
+    def check_labels(self, given: Labels | None = None) -> None:
+        """Compare the numbers of labels and rows, of the whole data: a limit does not hide them.
+
+        Parameters
+        ----------
+        given : dict of arrays, optional
+            Labels that did not come with the rows. Those of a stream that was not read to its end
+            are not compared; labels that come in its batches are, as they are read.
+
+        Raises
+        ------
+        DataError
+        """
+        known = self._reader.rows
+        if known is None:
+            known = self.rows if self._limit is None else None
+        own = self._reader.labels if isinstance(self._reader, ArrayReader) else {}
+        for name, array in (own if given is None else given).items():
+            if known is not None:
+                check_label_count(array, known, self.what, name)
 
     def _completed(self) -> tuple[int, str]:
         if self._seen is None:
@@ -266,17 +281,23 @@ def load_rows(
     limit: int | None = None,
     what: str = "evaluation",
     outputs: Sequence[str] = (),
+    labels: Labels | None = None,
 ) -> tuple[Rows, Labels]:
     """Return all rows by input name, preprocessed, and their labels ({} where there are none).
 
-    Parameters and errors as in :func:`open_samples`.
+    Parameters and errors as in :func:`open_samples`; `labels` of all rows take the place of those
+    that came with them.
     """
     source = open_samples(
         data, graph_inputs, preprocessing=preprocessing, limit=limit, what=what, outputs=outputs
     )
-    parts, labels = zip(*source.batches(), strict=True)
+    batches = source.batches() if labels is None else ((rows, {}) for rows in source)
+    parts, found = zip(*batches, strict=True)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in source.inputs}
-    return joined, joined_labels(labels, what)
+    if labels is None:
+        return joined, joined_labels(found, what)
+    source.check_labels(labels)
+    return joined, {name: array[:limit] if array.ndim else array for name, array in labels.items()}
 
 
 def joined_labels(parts: Sequence[Labels], what: str) -> Labels:

@@ -156,8 +156,8 @@ class StreamReader:
                 f"{sorted(lengths)}"
             )
         rows = lengths.pop()
-        for array in labels.values():
-            check_label_count(array, rows, self.what)
+        for name, array in labels.items():
+            check_label_count(array, rows, self.what, name)
         return samples, labels
 
 
@@ -200,11 +200,14 @@ def to_array(entry: Any) -> npt.NDArray[Any]:
         raise DataError("rows of different shapes cannot form one array", why=str(error)) from error
 
 
-def check_label_count(labels: npt.NDArray[Any], rows: int, what: str) -> None:
+def check_label_count(labels: npt.NDArray[Any], rows: int, what: str, output: str = "") -> None:
     """Raise DataError if there is not one label a row."""
     if labels.ndim == 0 or len(labels) != rows:
         given = len(labels) if labels.ndim else 1
-        raise DataError(f"{what} data has {given} labels for {rows} rows")
+        raise DataError(
+            f"{what} data has {given:,} labels for {rows:,} rows",
+            where=f"output {output!r}" if output else "",
+        )
 
 
 def _is_nested_numbers(data: Any) -> bool:

@@ -214,20 +214,18 @@ def load_samples(
     snn: SpikingModel, x: Any, y: Any, limit: int | None
 ) -> tuple[Samples, dict[str, npt.NDArray[Any]]]:
     """Return preprocessed rows and their labels by output name."""
-    samples, labels = load_rows(
+    given = None
+    if y is not None:
+        named = y if isinstance(y, Mapping) else {UNNAMED: y}
+        given = {str(name): to_array(entry) for name, entry in named.items()}
+    return load_rows(
         x,
         snn.input_shapes,
         preprocessing=snn.preprocessing,
         limit=limit,
         outputs=snn.graph.output_names,
+        labels=given,
     )
-    if y is None:
-        return samples, labels
-    given = y if isinstance(y, Mapping) else {UNNAMED: y}
-    arrays = {str(name): to_array(entry) for name, entry in given.items()}
-    if limit is None:
-        return samples, arrays
-    return samples, {name: array[:limit] if array.ndim else array for name, array in arrays.items()}
 
 
 def _ann_macs(graph: Graph) -> float:

@@ -64,6 +64,7 @@ def convert_for_report(
         tested = open_samples(
             rows, shapes, what="evaluation", outputs=names
         )  # refuses bad rows before the long work
+        tested.check_labels()
         notes = _shared_rows(imported, calibration, tested)
         if notes and options.get("strict"):
             raise DataError(notes[0], hint="give other rows, or leave out --strict")

@@ -259,6 +259,13 @@ class TestLabels:
             load_rows({"x": rows, "y": np.asarray(labels)}, INPUTS)
         assert caught.value.message == message
 
+    @pytest.mark.parametrize("limit", [None, 2])
+    def test_are_counted_over_all_rows(self, limit: int | None) -> None:
+        data = {"image": np.zeros((200, 2, 3, 4)), "kind": np.zeros(50)}
+        with pytest.raises(DataError) as caught:
+            load_rows(data, INPUTS, limit=limit, outputs=["kind"])
+        assert str(caught.value) == "evaluation data has 50 labels for 200 rows; output 'kind'"
+
 
 class TestImages:
     def test_subfolders_are_classes(self, rng: np.random.Generator, tmp_path: Path) -> None:

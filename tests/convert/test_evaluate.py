@@ -261,7 +261,13 @@ def test_a_function_judges_every_rung() -> None:
         ({"score_output": "sort"}, UsageError, "no output 'sort' to score"),
         ({"metric": "mae"}, DataError, "a metric needs labels, output 'kind' has none"),
         ({"y": {"ages": [1.0] * 8}}, DataError, "labels for 'ages', which is no output"),
-        ({"y": np.zeros(7, int)}, DataError, "output 'kind': 7 labels for 8 rows"),
+        ({"y": np.zeros(7, int)}, DataError, "evaluation data has 7 labels for 8 rows"),
+        ({"y": {"age": np.zeros(7)}}, DataError, "7 labels for 8 rows; output 'age'"),
+        (
+            {"y": np.zeros(5, int), "num_samples": 5},
+            DataError,
+            "evaluation data has 5 labels for 8 rows",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(
