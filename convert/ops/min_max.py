@@ -117,14 +117,30 @@ def _bounded(
         level = float(bound.reshape(-1)[0])
         build.add(node, Clip(high=level) if upper else Clip(low=level), [x], shape)
         return
-    if np.isfinite(bound).all() and np.abs(bound).max() > LARGEST_VARIED_BOUND:
+    if (np.isinf(bound) & ((bound < 0) == upper)).any():
         raise node.unsupported(
-            f"{node.op_type} with different bounds of up to {np.abs(bound).max():.3g}",
+            f"{node.op_type} with infinite bounds that no value is beyond",
+            why="the result is infinite there, which no threshold gives",
+            hint="look at the bounds of that node, or cut the graph before it with --outputs",
+            code="non-finite-weights",
+        )
+    bounded = np.isfinite(bound)
+    largest = np.abs(bound[bounded]).max(initial=0)
+    if largest > LARGEST_VARIED_BOUND:
+        raise node.unsupported(
+            f"{node.op_type} with different bounds of up to {largest:.3g}",
             why="they are subtracted and added again, and values far smaller are lost in that",
             hint="give bounds that no value reaches as one bound for all, or leave them out",
         )
     # min(x, c) = c + min(x - c, 0), and likewise for the maximum.
-    centred = build.affine(node, x, (), -bound, label="centred")
+    finite = np.where(bounded, bound, 0.0)
+    centred = build.affine(node, x, (), -finite, label="centred")
     op = Clip(high=0.0) if upper else Clip(low=0.0)
     clipped = build.add(node, op, [centred], shape, label="clipped")
-    build.affine(node, clipped, (), bound)
+    if bounded.all():
+        build.affine(node, clipped, (), finite)
+        return
+    mask = np.broadcast_to(bounded, shape).astype(np.float64)
+    within = build.affine(node, clipped, (Scale(shape, mask),), finite, label="within")
+    free = build.affine(node, x, (Scale(shape, 1 - mask),), label="free")
+    build.add(node, Add(), [within, free], shape)

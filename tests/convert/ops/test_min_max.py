@@ -48,9 +48,13 @@ def test_alone(operator: str, rng: np.random.Generator) -> None:
 
 def test_infinite_bounds(rng: np.random.Generator) -> None:
     onnx_models.assert_agrees(one_node("Min", (3, 4), np.array(np.inf, np.float32)), rng)
-    limits = np.array([0.5, np.inf, 0.5, 0.5], np.float32)
-    text = onnx_models.only_problem(one_node("Min", (3, 4), limits), "non-finite-weights")
-    assert "the constants of node 'node' give NaN or infinity" in text
+    limits = np.array([0.5, np.inf, 0.5, 0.2], np.float32)
+    onnx_models.assert_agrees(one_node("Min", (3, 4), limits), rng)
+    onnx_models.assert_agrees(one_node("Max", -limits, (3, 4)), rng)
+    onnx_models.assert_agrees(one_node("Max", -limits, (3, 1)), rng)
+    text = onnx_models.only_problem(one_node("Max", (3, 4), limits), "non-finite-weights")
+    assert "error: Max with infinite bounds that no value is beyond" in text
+    assert "why:   the result is infinite there, which no threshold gives" in text
     limits = np.array(np.nan, np.float32)
     text = onnx_models.only_problem(one_node("Min", (3, 4), limits), "non-finite-weights")
     assert "a bound of node 'node' is NaN" in text
