@@ -17,7 +17,7 @@ from snnconvert.calibration.activations import expose_levels
 from snnconvert.calibration.data import SampleSource, sample_rows
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.errors import SnnConvertError
+from snnconvert.convert.errors import CalibrationError, SnnConvertError
 from snnconvert.convert.graph import Graph, Node, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
@@ -59,16 +59,18 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
     levels = {f"{node.name}/verified": node for node in rounding}
     session = AnnSession(expose_levels(model, {name: n.op for name, n in levels.items()}))
     expected = session.run(rows)
+    _check_finite(expected)
     known = {node.name: _level_values(node, expected[name]) for name, node in levels.items()}
     sources = [node.inputs[0] for node in rounding]
     ours = exact.evaluate(rows, [*sources, *exact.outputs], known=known, dtype=np.float64)
-    worst = _output_error(exact, ours, expected)
+    errors = [_output_error(exact, ours, expected)]
     for node in rounding:
         assert isinstance(node.op, Quantise | DynamicQuantise)
-        worst = max(worst, node.op.excess(ours[node.inputs[0]], known[node.name]))
+        errors.append(node.op.excess(ours[node.inputs[0]], known[node.name]))
     if not rounding and not lowered.approximations:
         values = lowered.evaluate(rows, dtype=np.float64)
-        worst = max(worst, _output_error(lowered, values, expected))
+        errors.append(_output_error(lowered, values, expected))
+    worst = float(np.max(errors))  # unlike Python's max, it keeps a NaN
     if not worst <= IMPORT_TOLERANCE:
         raise SnnConvertError(
             f"the imported graph differs from onnxruntime by {worst:.2g} of the largest output",
@@ -102,6 +104,17 @@ def measure_rounding(
     )
 
 
+def _check_finite(expected: dict[str, FloatArray]) -> None:
+    """Refuse a network whose own values overflow: there is nothing to compare with."""
+    for name, values in expected.items():
+        if not np.isfinite(values).all():
+            raise CalibrationError(
+                f"output {name!r} of the network is not finite on the calibration rows",
+                why="in onnxruntime too a sum overflows float32, or a function is undefined",
+                hint="check the preprocessing (--scale, --mean, --std)",
+            )
+
+
 def _level_values(node: Node, exposed: FloatArray) -> FloatArray:
     values = exposed.reshape(len(exposed), *node.shape).astype(np.float64)
     return node.op.from_integers(values) if isinstance(node.op, Quantise) else values
@@ -111,7 +124,8 @@ def _output_error(
     graph: Graph, ours: dict[str, FloatArray], expected: dict[str, FloatArray]
 ) -> float:
     outputs = zip(graph.outputs, graph.output_names, graph.output_functions, strict=True)
-    return max(_difference(ours[name], found, expected[label]) for name, label, found in outputs)
+    errors = [_difference(ours[name], found, expected[label]) for name, label, found in outputs]
+    return float(np.max(errors))
 
 
 def _difference(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx_models import make_model, make_node
 from quantised_models import small_network, with_quantisers
 
 from snnconvert.calibration.data import SampleSource, open_samples
@@ -15,8 +16,9 @@ from snnconvert.calibration.verification import (
     verify_import,
 )
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.errors import SnnConvertError
-from snnconvert.convert.graph import Affine, Graph, MaxPool
+from snnconvert.convert.errors import CalibrationError, SnnConvertError
+from snnconvert.convert.functions import X, call
+from snnconvert.convert.graph import Affine, Curve, Graph, MaxPool, Node
 from snnconvert.convert.linear import Convolution, weights_of, with_weights
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.onnx_import import import_onnx
@@ -87,6 +89,57 @@ def test_what_is_misread_is_refused(
     with pytest.raises(SnnConvertError) as caught:
         verify(changed(graph_of(model), kind, change), model, source)
     assert "the imported graph differs from onnxruntime by" in str(caught.value)
+
+
+def two_outputs(second: str, constant: float) -> onnx.ModelProto:
+    nodes = [
+        make_node("Relu", ["x"], ["y"], name="relu"),
+        make_node(second, ["x", "c"], ["z"], name="second"),
+    ]
+    model: onnx.ModelProto = make_model(
+        nodes,
+        {"x": ["N", 1, 8, 8]},
+        ["y", "z"],
+        constants={"c": np.array(constant, np.float32)},
+    )
+    return model
+
+
+def test_a_second_output_that_overflows(rng: np.random.Generator) -> None:
+    model = two_outputs("Mul", 1e38)
+    source = open_samples(rng.uniform(10, 20, (4, 1, 8, 8)), {"x": (1, 8, 8)})
+    with pytest.raises(CalibrationError) as caught:
+        verify(graph_of(model), model, source)
+    assert caught.value.message == (
+        "output 'z' of the network is not finite on the calibration rows"
+    )
+    assert caught.value.hint == "check the preprocessing (--scale, --mean, --std)"
+
+
+def test_a_second_output_that_we_alone_find_undefined(source: SampleSource) -> None:
+    model = two_outputs("Mul", 2.0)
+    graph = graph_of(model)
+    nodes = [
+        replace(n, op=Curve(call("log", -1 - X))) if n.name == "second" else n for n in graph.nodes
+    ]
+    with pytest.raises(SnnConvertError, match="differs from onnxruntime by nan of the largest"):
+        verify_import(graph.with_nodes(nodes), lower(graph), model.SerializeToString(), source)
+
+
+def test_an_undefined_value_in_front_of_a_quantiser(
+    model: onnx.ModelProto, source: SampleSource
+) -> None:
+    graph = graph_of(model)
+    target = next(n for n in graph.nodes if isinstance(n.op, Quantise) and n.inputs[0] != "x")
+    nodes = []
+    for node in graph.nodes:
+        if node is target:
+            undefined = Node("undefined", Curve(call("log", -1 - X * X)), node.inputs, node.shape)
+            nodes.append(undefined)
+            node = replace(node, inputs=("undefined",))
+        nodes.append(node)
+    with pytest.raises(SnnConvertError, match="differs from onnxruntime by nan of the largest"):
+        verify_import(graph.with_nodes(nodes), lower(graph), model.SerializeToString(), source)
 
 
 def test_the_rounding_left_out_is_measured(model: onnx.ModelProto, source: SampleSource) -> None:
