@@ -15,11 +15,13 @@ from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.fit_ramps import RampBudget, fit_ramps, standard_density
 from snnconvert.convert.functions import Expression
 from snnconvert.convert.graph import Add, Affine, Curve, Graph, Node, Relu
-from snnconvert.convert.linear import Scale
+from snnconvert.convert.linear import FloatArray, Scale
 from snnconvert.convert.piecewise import Pieces, straight_pieces
 from snnconvert.convert.ramps import Ramps
 
 _LONGEST_TEXT = 120
+_FAR = 1e4
+"""Beside numbers that large a population has no levels left for values around zero."""
 
 
 def lower_curves(graph: Graph, budget: RampBudget | None = None) -> Graph:
@@ -32,7 +34,7 @@ def lower_curves(graph: Graph, budget: RampBudget | None = None) -> Graph:
             continue
         pieces = straight_pieces(node.op.function)
         if pieces is not None:
-            nodes += _exactly(graph, node, pieces)
+            nodes += _exactly(graph, node, node.op.function, pieces)
             continue
         ramps = node.op.ramps or provisional_ramps(node.op.function, budget or RampBudget())
         nodes += _by_ramps(graph, node, ramps)
@@ -82,16 +84,13 @@ class _Parts:
         self.terms.append(self._add(f"slope{number}", Affine(self._scale(slope)), neurons))
 
     def total(self, offset: float, slope: float = 0.0) -> list[Node]:
-        """Return the nodes; the last one has the curve's name and value.
-
-        The slope is that of a function without a kink.
-        """
-        bias = np.full(self.ones, offset)
-        if self.terms:
-            result = replace(self.node, op=Add(bias), inputs=tuple(self.terms))
-        else:
-            result = replace(self.node, op=Affine(self._scale(slope), bias))
-        return [*self.nodes, result]
+        """Return the nodes; the last one, ``offset + slope * x`` more, has the curve's name."""
+        bias, line = np.full(self.ones, offset), Affine(self._scale(slope))
+        if not self.terms:
+            return [*self.nodes, replace(self.node, op=replace(line, bias=bias))]
+        if slope:
+            self.terms.append(self._add("line", line, self.node.inputs[0]))
+        return [*self.nodes, replace(self.node, op=Add(bias), inputs=tuple(self.terms))]
 
 
 def _by_ramps(graph: Graph, node: Node, ramps: Ramps) -> list[Node]:
@@ -102,12 +101,29 @@ def _by_ramps(graph: Graph, node: Node, ramps: Ramps) -> list[Node]:
     return parts.total(ramps.offset)
 
 
-def _exactly(graph: Graph, node: Node, pieces: Pieces) -> list[Node]:
-    """Write straight pieces: bounded ramps between kinks, rectifiers for what has no end."""
+def _exactly(graph: Graph, node: Node, function: Expression, pieces: Pieces) -> list[Node]:
+    """Write straight pieces: bounded ramps between kinks, rectifiers for what has no end.
+
+    Where the function rises or falls at zero, kinks far away become rectifiers that bend it from
+    there on: what is near is not the difference of two large numbers then.
+    """
     parts = _Parts(graph, node)
-    kinks, slopes = pieces.kinks, pieces.slopes.tolist()
-    if not len(kinks):
-        return parts.total(pieces.intercept, slopes[0])
+    kinks, slopes = pieces.kinks, pieces.slopes
+    far = np.zeros(len(kinks), bool)
+    if slopes[np.searchsorted(kinks, 0.0)]:
+        far = np.abs(kinks) > _FAR
+    above, below = far & (kinks > 0), far & (kinks < 0)
+    near = slopes[below.sum() : len(slopes) - above.sum()]
+    for kink, bend in zip(kinks[far], np.diff(slopes)[far], strict=True):
+        parts.ramp(float(bend), float(kink), Relu(), sign=float(np.sign(kink)))
+    if far.all():
+        return parts.total(float(function.evaluate(np.zeros(()))), float(near[0]))
+    _near(parts, kinks[~far], near.tolist())
+    return parts.total(float(pieces.values[~far][0]))
+
+
+def _near(parts: _Parts, kinks: FloatArray, slopes: list[float]) -> None:
+    """Add the pieces between kinks, before and behind them."""
     first, *inner, last = slopes
     if first:
         parts.ramp(-first, float(kinks[0]), Relu(), sign=-1.0)
@@ -116,4 +132,3 @@ def _exactly(graph: Graph, node: Node, pieces: Pieces) -> list[Node]:
             parts.ramp(slope, float(start), Relu(float(width)))
     if last:
         parts.ramp(last, float(kinks[-1]), Relu())
-    return parts.total(float(pieces.values[0]))

@@ -44,6 +44,39 @@ def test_straight_pieces_are_exact(function: Expression, ceilings: list[float | 
     assert all(n.op.calibrated for n in lowered.activations if isinstance(n.op, Relu))
 
 
+@pytest.mark.parametrize(
+    ("function", "populations"),
+    [
+        (call("minimum", X, 20000), 1),
+        (call("abs", X - 12000), 1),
+        (call("relu", X + 1) - 0.5 * call("relu", X - 1e6) + call("minimum", X + 1e5, 0), 3),
+        (call("relu", 1 - call("abs", X - 12000)), 2),
+        (call("maximum", call("abs", X + 3e5), 1e5), 2),
+        (3 * X, 0),
+        (0 * X + 3, 0),
+    ],
+    ids=str,
+)
+def test_kinks_far_away_are_exact(function: Expression, populations: int) -> None:
+    graph = curved(function)
+    lowered = lower_curves(graph)
+    assert not lowered.approximations
+    assert len(lowered.activations) == populations
+    x = np.concatenate(
+        [np.linspace(-3, 3, 7), [11999.5, 12001, 3e4, 2e6, -12000, -2e5, -5e5, -1e6]]
+    )
+    samples = {"x": np.repeat(x[:, None], 5, axis=1)}
+    (ours,) = lowered.evaluate(samples, ["curve"], dtype=np.float64).values()
+    np.testing.assert_allclose(ours, function.evaluate(samples["x"]), rtol=1e-12, atol=1e-9)
+
+
+def test_far_kinks_leave_what_is_near_its_precision() -> None:
+    lowered = lower_curves(curved(call("minimum", X, 1e9)))
+    samples = {"x": np.full((1, 5), 1e-3)}
+    (ours,) = lowered.evaluate(samples, ["curve"]).values()
+    np.testing.assert_allclose(ours, 1e-3, rtol=1e-6)
+
+
 def test_ramps_are_the_fit() -> None:
     ramps = Ramps(
         0.25, np.array([0.5, -1.0]), np.array([-1.0, 1.0]), np.array([2.0, 0.5]), 0.125, 0.5
