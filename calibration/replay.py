@@ -107,8 +107,8 @@ class Drive:
             per_neuron(parameter, population.shape)
             for parameter in (population.threshold, population.v_init, population.bias)
         )
-        charge = self.mean_current() + bias
-        charge *= self.timesteps
+        charge = np.asarray(self.timesteps * (self.constant + bias), np.float64)
+        charge = charge + self.sums.sum(axis=0, dtype=np.float64)  # no quotient: ties are exact
         charge += v_init
         charge /= threshold
         most = self.timesteps * spike_values(population.neuron).highest

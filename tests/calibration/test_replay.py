@@ -146,3 +146,17 @@ def test_rows_that_make_a_correction_do_not_judge_it() -> None:
     rows = np.arange(7)
     assert sorted([*rows[FITTED], *rows[HELD_OUT]]) == rows.tolist()
     assert not set(rows[FITTED]) & set(rows[HELD_OUT])
+
+
+def test_a_tie_after_a_number_of_steps_that_is_no_power_of_two() -> None:
+    drive = Drive(np.full((1, 1, 1), 2.0, np.float32), np.zeros((1, 1)), 7, 7, whole=True)
+    population = Population(
+        "n",
+        (1,),
+        threshold=np.array([0.25]),
+        amplitude=np.array([0.25]),
+        scale=np.array([0.25]),
+        bias=np.array([-0.1875]),
+        v_init=np.array([0.0625]),
+    )
+    assert drive.counts(population).item() == 3  # 7 * -0.1875 + 2 + 0.0625 is three thresholds
