@@ -39,6 +39,7 @@ from snnconvert.reports.scores import (
     ScoreRow,
     Standings,
 )
+from snnconvert.reports.text import count, measure
 
 Array: TypeAlias = npt.NDArray[Any]
 Activations: TypeAlias = Callable[[Mapping[str, Array]], Iterator[tuple[str, FloatArray]]]
@@ -170,6 +171,14 @@ class Evaluation:
 
     measurement: Measurement
     context: ReportContext
+
+    def __repr__(self) -> str:
+        ann = "" if self.ann_value is None else f", ANN {measure(self.ann_value, self.metric, 2)}"
+        rows = count(self.measurement.samples, "row")
+        return (
+            f"<Evaluation on target {self.context.target!r}: {self.metric.title} "
+            f"{measure(self.value, self.metric, 2)} at T = {self.timesteps}{ann}, {rows}>"
+        )
 
     @property
     def timesteps(self) -> int:

@@ -6,6 +6,8 @@ import importlib
 import math
 import re
 import sys
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +66,14 @@ class Custom(Metric):
         Raises
         ------
         UsageError
-            If it gives none.
+            If it gives none, or raises.
         """
-        found = self.function(outputs, targets)
+        try:
+            found = self.function(outputs, targets)
+        except Exception as error:  # whatever a user's function raises
+            raise UsageError(
+                f"metric {self.name} raised {_told(error)}", where=_place(error, self.function)
+            ) from error
         try:
             return float(found)
         except (TypeError, ValueError) as error:
@@ -138,8 +145,13 @@ def find_metric(given: str | Function | Metric | None) -> Metric | None:
     names = metric_names()
     raise UsageError(
         f"unknown metric {given!r}",
-        hint=f"{did_you_mean(given, names)}; or package.module:function",
+        hint=_metric_hint(given, names),
     )
+
+
+def _metric_hint(given: str, names: Sequence[str]) -> str:
+    near = did_you_mean(given, names)
+    return near + (" Or a" if near.endswith("?") else "; or a") + " function: package.module:name"
 
 
 def _custom(function: Function) -> Custom:
@@ -147,6 +159,18 @@ def _custom(function: Function) -> Custom:
     if better not in ("higher", "lower"):
         raise UsageError(f"metric {function!r}: better must be 'higher' or 'lower', not {better!r}")
     return Custom(function, better)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _place(error: Exception, function: Function) -> str:
+    """Return file and line: the last of the function's own file, else where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame for frame in frames if frame.filename == file] or frames
+    return f"{own[-1].filename}:{own[-1].lineno}"
 
 
 def _imported(module: str, function: str) -> Function:
@@ -159,6 +183,10 @@ def _imported(module: str, function: str) -> Function:
     except (ImportError, AttributeError) as error:
         raise UsageError(
             f"metric {module}:{function} cannot be imported", why=str(error)
+        ) from error
+    except Exception as error:  # whatever a user's module raises
+        raise UsageError(
+            f"metric {module}:{function} cannot be imported", why=_told(error)
         ) from error
     finally:
         sys.path.remove(here)

@@ -1,5 +1,6 @@
 """Evaluation of a network that is really run: batches change nothing, nothing is held."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -63,9 +64,18 @@ def test_without_activations_layers_are_not_compared() -> None:
     assert {layer.relative_error for layer in measured.layers} == {None}
 
 
+def test_the_repr_is_one_line() -> None:
+    measured, _ = small_evaluation()
+    told = repr(Evaluation(measured, context(ladder=())))
+    assert re.fullmatch(
+        r"<Evaluation on target '\w+': accuracy [\d.]+ % at T = \d+, ANN [\d.]+ %, \d+ rows>", told
+    ), told
+
+
 def test_without_labels_accuracy_is_unknown() -> None:
     measured, _ = small_evaluation(labels=None)
     evaluation = Evaluation(measured, context(ladder=()))
+    assert "agreement" in repr(evaluation) and "ANN " not in repr(evaluation).partition("T =")[2]
     assert evaluation.accuracy is None
     assert evaluation.final.agreement is not None
     assert evaluation.value == evaluation.final.agreement

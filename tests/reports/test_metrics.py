@@ -245,6 +245,30 @@ def test_what_a_function_returns_must_be_a_number() -> None:
         score(np.zeros((T, N, 2)), np.zeros(N), lambda outputs, targets: None)
 
 
+def test_a_function_that_raises_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        "def bad(outputs, targets):\n    return int('boo')\n\ndef none(*_):\n    assert False\n"
+    )
+    (tmp_path / "raising_metric_of_a_test.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    for name, told, line in (("bad", "ValueError: invalid literal", 2), ("none", "Assert", 5)):
+        metric = f"raising_metric_of_a_test:{name}"
+        with pytest.raises(UsageError) as caught:
+            score(np.zeros((1, N, 2)), np.zeros(N), metric)
+        assert caught.value.message.startswith(f"metric {metric} raised {told}")
+        assert caught.value.where == f"{tmp_path / 'raising_metric_of_a_test.py'}:{line}"
+        assert isinstance(caught.value.__cause__, ValueError | AssertionError)
+
+
+def test_a_module_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_metric_of_a_test.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot be imported; ZeroDivisionError: division"):
+        find_metric("broken_metric_of_a_test:f")
+
+
 def test_what_is_not_defined_is_none() -> None:
     constant = score(np.zeros((1, N, 2)), np.ones((N, 2)), "r2")
     assert values(constant) == [None]
@@ -289,7 +313,7 @@ def test_unknown_metrics_are_refused(given: Any, message: str) -> None:
         find_metric(given)
     assert message in str(caught.value)
     if given == "acuracy":
-        assert "did you mean 'accuracy'" in caught.value.hint
+        assert caught.value.hint == ("did you mean 'accuracy'? Or a function: package.module:name")
 
 
 def test_a_function_may_lie_in_the_current_folder(
