@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snnconvert.reports.diagnosis import Diagnosis
     from snnconvert.reports.evaluation import Evaluation
 
-ACCURACY_MISSED, INTERRUPTED = 4, 130
+ACCURACY_MISSED, INTERRUPTED, TERMINATED = 4, 130, 143
 COUNT = click.IntRange(min=1)
 TUNED = b"# snnconvert tune"
 """How a configuration begins that tune wrote."""
@@ -49,7 +49,7 @@ Options of each verb: snnconvert MODEL --help, snnconvert check --help, and so o
   --help       print this text
 
 Exit status: 0 done, 1 failed, 2 usage or unreadable input, 3 the model cannot be converted for
-the target, 4 accuracy goal missed, 130 interrupted.
+the target, 4 accuracy goal missed, 130 interrupted, 143 terminated.
 """
 
 
@@ -80,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:
-        if interruption.seen or _is_interrupt(error):
+        if interruption.seen == signal.SIGTERM:
+            click.echo("terminated; nothing was written", err=True)
+            return TERMINATED
+        if interruption.seen is not None or _is_interrupt(error):
             click.echo("interrupted; nothing was written", err=True)
             return INTERRUPTED
         if isinstance(error, click.ClickException):
@@ -92,23 +95,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Interruption:
-    """Remembers Ctrl-C: what is interrupted while it is imported may raise anything instead."""
+    """Remembers Ctrl-C or SIGTERM: what they interrupt may raise anything instead.
+
+    SIGTERM raises what Ctrl-C does, so that everything half-done is dropped on the way out.
+    """
 
     def __init__(self) -> None:
-        self.seen = False
-        self._earlier: Any = None
+        self.seen: int | None = None
+        self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a job in the background
-        if not ignored and threading.current_thread() is threading.main_thread():
-            self._earlier = signal.signal(signal.SIGINT, self._interrupt)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            ignored = signal.getsignal(number) is signal.SIG_IGN  # a job in the background
+            if not ignored:
+                self._earlier[number] = signal.signal(number, self._interrupt)
 
     def __exit__(self, *_: object) -> None:
-        if self._earlier is not None:
-            signal.signal(signal.SIGINT, self._earlier)
+        for number, handler in self._earlier.items():
+            if handler is not None:  # None: not installed from Python
+                signal.signal(number, handler)
 
-    def _interrupt(self, *_: object) -> None:
-        self.seen = True
+    def _interrupt(self, number: int, _: object) -> None:
+        self.seen = number
         raise KeyboardInterrupt
 
 

@@ -1140,6 +1140,22 @@ def test_ctrl_c_during_the_evaluation(
     assert {p: p.read_bytes() for p in (tmp_path / "net-reference").glob("*")} == before
 
 
+def test_sigterm_during_the_evaluation(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(SpikingModel, "evaluate", terminated)
+    result = run(*CONVERT, "--target", "reference")
+    assert (result.status, result.out) == (143, "")
+    assert result.err.strip() == "terminated; nothing was written"
+    assert not folders(tmp_path) and not list(tmp_path.glob(".snnconvert-*"))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_ctrl_c_that_compiled_code_wrapped(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import os, signal, sys
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{name})
         return None
 
 sys.meta_path.insert(0, Interrupting())
@@ -36,7 +36,7 @@ raise SystemExit(main())
 )
 def test_ctrl_c_while_modules_are_imported(module: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTING.format(module=module)],
+        [sys.executable, "-c", INTERRUPTING.format(module=module, name="SIGINT")],
         capture_output=True,
         text=True,
         timeout=120,
@@ -44,6 +44,19 @@ def test_ctrl_c_while_modules_are_imported(module: str) -> None:
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.strip() == "interrupted; nothing was written"
+
+
+@pytest.mark.parametrize("module", ["snnconvert.cli", "snnconvert.convert.ops.conv"])
+def test_sigterm_while_modules_are_imported(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTING.format(module=module, name="SIGTERM")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr.strip() == "terminated; nothing was written"
 
 
 def test_options_that_texts_name_exist(repository: Path, source_files: list[Path]) -> None:
