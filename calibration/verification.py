@@ -8,10 +8,12 @@ to them. Anything but a different last bit then shows at the layer where it aris
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from snnconvert.calibration.activations import expose_levels
 from snnconvert.calibration.data import SampleSource, sample_rows
@@ -20,7 +22,10 @@ from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import CalibrationError, SnnConvertError
 from snnconvert.convert.graph import Graph, Node, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.lower import exact_graph
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
+from snnconvert.convert.passes.lower_curves import as_ramps, lower_curves
+from snnconvert.convert.passes.lower_quantise import lower_quantise
 from snnconvert.convert.passes.split_output_functions import split_output_functions
 from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 
@@ -28,18 +33,28 @@ VERIFIED_ROWS = 4
 IMPORT_TOLERANCE = 1e-3
 
 
-def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSource) -> float:
-    """Compare our graph with onnxruntime on a few calibration rows.
+def verify_import(
+    exact: Graph,
+    lowered: Graph,
+    model: bytes,
+    source: SampleSource,
+    fitted: Graph | None = None,
+) -> float:
+    """Compare our graph with onnxruntime on a few calibration rows, and its lowered form with it.
+
+    What is approximated is left out of the second comparison, on both sides: fitted curves are
+    their ramps, and nothing is rounded. All else must agree.
 
     Parameters
     ----------
     exact : Graph
         As imported.
     lowered : Graph
-        Compared too where nothing in `exact` is rounded or approximated.
     model : bytes
         The self-contained ONNX model that the graph was made from.
     source : SampleSource
+    fitted : Graph, optional
+        What `lowered` was made from, its curves fitted; default: `exact`.
 
     Returns
     -------
@@ -50,9 +65,10 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
     Raises
     ------
     SnnConvertError
-        If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, which must never pass
-        in silence.
+        If it exceeds ``IMPORT_TOLERANCE``: the importer misread the file, or a pass changed what
+        it computes, which must never pass in silence.
     """
+    origin = exact if fitted is None else fitted
     exact = split_output_functions(drop_dead_nodes(exact))
     rounding = [n for n in exact.nodes if isinstance(n.op, Quantise | DynamicQuantise)]
     rows = sample_rows(source, VERIFIED_ROWS)
@@ -67,9 +83,6 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
     for node in rounding:
         assert isinstance(node.op, Quantise | DynamicQuantise)
         errors.append(node.op.excess(ours[node.inputs[0]], known[node.name]))
-    if not rounding and not lowered.approximations:
-        values = lowered.evaluate(rows, dtype=np.float64)
-        errors.append(_output_error(lowered, values, expected))
     worst = float(np.max(errors))  # unlike Python's max, it keeps a NaN
     if not worst <= IMPORT_TOLERANCE:
         raise SnnConvertError(
@@ -77,7 +90,31 @@ def verify_import(exact: Graph, lowered: Graph, model: bytes, source: SampleSour
             why="an operator is read differently from what onnxruntime computes",
             hint="please report the model; nothing was converted",
         )
+    return max(worst, _verify_lowered(exact_graph(origin), lowered, rows))
+
+
+def _verify_lowered(origin: Graph, lowered: Graph, rows: Mapping[str, npt.NDArray[Any]]) -> float:
+    """Return the largest difference of the logits relative to the largest; raise what is wrong."""
+    expected = _approximated(origin)
+    theirs = expected.evaluate(rows, dtype=np.float64)
+    ours = lowered.evaluate(rows, dtype=np.float64)
+    pairs = zip(lowered.outputs, expected.outputs, strict=True)
+    worst = float(np.max([_distance(ours[name], theirs[other]) for name, other in pairs]))
+    if not worst <= IMPORT_TOLERANCE:
+        raise SnnConvertError(
+            f"the lowered graph differs from the imported one by {worst:.2g} of the largest output",
+            why="writing it as linear maps and rectifiers changed what it computes",
+            hint="please report the model; nothing was converted",
+        )
     return worst
+
+
+def _approximated(graph: Graph) -> Graph:
+    """Return the graph with all that lowering approximates as it is lowered, and no more."""
+    graph = as_ramps(graph)
+    if any(isinstance(n.op, Quantise | DynamicQuantise) for n in graph.nodes):
+        return lower_quantise(lower_curves(graph))  # in this order: which levels fit is the same
+    return graph
 
 
 def measure_rounding(
@@ -141,5 +178,8 @@ def _difference(
             lost = logits.max(axis=axis, keepdims=True) - chosen
             return float(lost.max() / max(np.abs(logits).max(), 1e-30))
         logits = apply_output_function(function, logits)
-    reference = expected.reshape(logits.shape)
-    return float(np.abs(logits - reference).max() / max(np.abs(reference).max(), 1e-30))
+    return _distance(logits, expected.reshape(logits.shape))
+
+
+def _distance(found: FloatArray, expected: FloatArray) -> float:
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30))

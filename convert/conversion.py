@@ -153,11 +153,14 @@ class Conversion:
             lambda: fit_curves(self.exact, model, source, self._budget, progress=stage("curves")),
         )
         fit = self._budget if curves else None  # without curves all budgets are alike
-        lowered = lower(with_ramps(self.exact, curves))
+        fitted = with_ramps(self.exact, curves)
+        lowered = lower(fitted)
         count = self.choices.readout == "count"
         graph = count_readout(lowered) if count else lowered
         whole = named_graph(self.imported) if self.exact.approximations else self.exact
-        error = once(("verified", fit), lambda: verify_import(whole, lowered, model, source))
+        error = once(
+            ("verified", fit), lambda: verify_import(whole, lowered, model, source, fitted)
+        )
         observed = once(
             ("observed", fit, self.choices.readout),
             lambda: observe(graph, model, source, progress=stage("calibration")),

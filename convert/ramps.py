@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.functions import Expression, Number, X, call
 from snnconvert.convert.linear import FloatArray
 
 
@@ -44,3 +45,11 @@ class Ramps:
         for slope, start, width in zip(self.slopes, self.starts, self.widths, strict=True):
             total = total + slope * np.clip(x - start, 0, width)
         return total
+
+    def expression(self) -> Expression:
+        """Return the sum of the ramps as a function."""
+        ramps = zip(self.slopes, self.starts, self.widths, strict=True)
+        return sum(
+            (float(a) * call("minimum", call("relu", X - float(b)), float(w)) for a, b, w in ramps),
+            start=Number(self.offset),
+        )

@@ -42,6 +42,18 @@ def lower_curves(graph: Graph, budget: RampBudget | None = None) -> Graph:
     return graph.with_nodes(nodes, approximations=tuple(approximations))
 
 
+def as_ramps(graph: Graph) -> Graph:
+    """Return the graph with the function of every curve that was fitted replaced by its fit."""
+    return graph.with_nodes(
+        replace(n, op=Curve(n.op.ramps.expression()))
+        if isinstance(n.op, Curve)
+        and n.op.ramps is not None
+        and straight_pieces(n.op.function) is None
+        else n
+        for n in graph.nodes
+    )
+
+
 @lru_cache(maxsize=1024)
 def provisional_ramps(function: Expression, budget: RampBudget) -> Ramps:
     """Return a fit to the standard density."""

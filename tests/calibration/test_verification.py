@@ -9,6 +9,7 @@ import pytest
 from onnx_models import make_model, make_node
 from quantised_models import small_network, with_quantisers
 
+from snnconvert.calibration.curves import fit_curves, with_ramps
 from snnconvert.calibration.data import SampleSource, open_samples
 from snnconvert.calibration.verification import (
     IMPORT_TOLERANCE,
@@ -17,8 +18,9 @@ from snnconvert.calibration.verification import (
 )
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.errors import CalibrationError, SnnConvertError
+from snnconvert.convert.fit_ramps import RampBudget
 from snnconvert.convert.functions import X, call
-from snnconvert.convert.graph import Affine, Curve, Graph, MaxPool, Node
+from snnconvert.convert.graph import Affine, Curve, Graph, MaxPool, Node, Relu
 from snnconvert.convert.linear import Convolution, weights_of, with_weights
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.onnx_import import import_onnx
@@ -164,4 +166,55 @@ def test_a_float_network_is_compared_lowered(
     assert verify(graph, model, source) < 1e-6
     lowered = changed(lower(graph), Affine, wrong_weight)
     with pytest.raises(SnnConvertError):
+        verify_import(graph, lowered, model.SerializeToString(), source)
+
+
+def curved_and_pooled() -> onnx.ModelProto:
+    """A fitted curve, and behind it max-pooling, which is lowered exactly."""
+    nodes = [
+        make_node("Tanh", ["x"], ["t"], name="curve"),
+        make_node("MaxPool", ["t"], ["p"], name="pool", kernel_shape=[2, 2], strides=[2, 2]),
+        make_node("Mul", ["p", "c"], ["y"], name="end"),
+    ]
+    constants = {"c": np.array(3.0, np.float32)}
+    made: onnx.ModelProto = make_model(nodes, {"x": ["N", 1, 8, 8]}, constants=constants)
+    return made
+
+
+def first_rectifier_bounded(lowered: Graph) -> Graph:
+    """Return a lowered graph with a rectifier that was to have no bound cut off at 0.01."""
+    nodes = list(lowered.nodes)
+    for i, node in enumerate(nodes):
+        if isinstance(node.op, Relu) and node.op.ceiling is None:
+            nodes[i] = replace(node, op=replace(node.op, ceiling=0.01))
+            break
+    return lowered.with_nodes(nodes)
+
+
+def test_what_is_exact_beside_a_fitted_curve_is_compared(source: SampleSource) -> None:
+    made = curved_and_pooled()
+    content = made.SerializeToString()
+    exact = exact_graph(graph_of(made))
+    fitted = with_ramps(exact, fit_curves(exact, content, source, RampBudget(error=0.1)))
+    lowered = lower(fitted)
+    assert len(lowered.approximations) == 1
+    assert verify_import(exact, lowered, content, source, fitted) < 1e-6
+    for wrong in (changed(lowered, Affine, wrong_bias), first_rectifier_bounded(lowered)):
+        with pytest.raises(SnnConvertError) as caught:
+            verify_import(exact, wrong, content, source, fitted)
+        assert "the lowered graph differs from the imported one by" in str(caught.value)
+        assert caught.value.hint == "please report the model; nothing was converted"
+
+
+def wrong_bias(op: Affine) -> Affine:
+    return replace(op, bias=np.asarray(1.0 if op.bias is None else op.bias + 1.0).reshape(1, 1, 1))
+
+
+def test_what_is_exact_between_quantisers_is_compared(
+    model: onnx.ModelProto, source: SampleSource
+) -> None:
+    graph = graph_of(model)
+    lowered = changed(lower(graph), Affine, wrong_weight)
+    assert lowered.approximations or any(isinstance(n.op, Quantise) for n in graph.nodes)
+    with pytest.raises(SnnConvertError, match="the lowered graph differs"):
         verify_import(graph, lowered, model.SerializeToString(), source)
