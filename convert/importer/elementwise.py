@@ -46,6 +46,22 @@ def floating(node: OnnxNode, x: Activation) -> Activation:
     return x
 
 
+def unwrapped(node: OnnxNode, build: GraphBuilder, indices: Sequence[int]) -> None:
+    """Refuse arithmetic on integers of 8 and 16 bits: ONNX lets results beyond their range wrap."""
+    for index in indices:
+        value = build.value(node, index)
+        if not isinstance(value, Activation):
+            continue
+        dtype = np.dtype(value.dtype)
+        if dtype.kind in "iu" and dtype.itemsize <= 2:
+            raise node.unsupported(
+                f"{node.op_type} of {dtype} values",
+                why=f"what does not fit {8 * dtype.itemsize} bits wraps around, which no neuron "
+                "does",
+                hint="cast to float before",
+            )
+
+
 def shared_operands(node: OnnxNode, build: GraphBuilder, indices: Sequence[int]) -> Operands | None:
     """Return the inputs as functions of one value.
 

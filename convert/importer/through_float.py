@@ -79,7 +79,7 @@ def real_value(
     value = build.required(node, operand.index)
     if isinstance(value, Activation):
         if (how.scale == 1).all() and not how.zero_point.any():
-            return value
+            return Activation(value.name, value.shape, "float32")
         return add_dequantised(node, build, value, how, label=label)
     return Constant(how.dequantised(build.weight(node, operand.index)), value.tensor)
 

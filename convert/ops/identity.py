@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 
+from snnconvert.convert.graph import OutputFunction
 from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
@@ -67,4 +70,23 @@ def _cast(node: OnnxNode, build: GraphBuilder, code: int) -> None:
             why="it cuts off fractions, which is no linear map",
             hint="cut the graph before it with --outputs, or leave it out",
         )
+    if not wide and not _fits(build, x, target):
+        raise node.unsupported(
+            f"Cast of {x.dtype} activations to {name}",
+            why="what does not fit its range wraps around, which no neuron does",
+            hint="cast to float before, or leave it out",
+        )
     build.alias(node, x, dtype=str(target))
+
+
+def _fits(build: GraphBuilder, x: Activation, target: np.dtype[Any]) -> bool:
+    """Tell whether every value that there can be is one of the target type."""
+    if x.dtype == "bool":
+        return True
+    held = np.iinfo(target)
+    source = next(node for node in build.nodes if node.name == x.name)
+    if isinstance(source.op, OutputFunction) and source.op.kind == "ArgMax":
+        (before,) = (node for node in build.nodes if node.name == source.inputs[0])
+        return max(before.shape) - 1 <= held.max
+    given = np.iinfo(np.dtype(x.dtype))
+    return held.min <= given.min and given.max <= held.max

@@ -5,7 +5,12 @@ from __future__ import annotations
 from snnconvert.convert.functions import X
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
-from snnconvert.convert.importer.elementwise import add_curve, floating, shared_operands
+from snnconvert.convert.importer.elementwise import (
+    add_curve,
+    floating,
+    shared_operands,
+    unwrapped,
+)
 from snnconvert.convert.importer.node import OnnxNode
 from snnconvert.convert.importer.registry import operator
 from snnconvert.convert.importer.shapes import broadcast_shape, stretch, without_batch
@@ -17,6 +22,7 @@ GATE_HINT = "use a network without gates (squeeze-and-excite, attention), or cut
 @operator("Mul", since=7)
 def import_mul(node: OnnxNode, build: GraphBuilder) -> None:
     """Product with a constant: a scale; of functions of one value: a fitted curve."""
+    unwrapped(node, build, (0, 1))
     if build.depends_on_input(node, 0) and build.depends_on_input(node, 1):
         shared = shared_operands(node, build, (0, 1))
         if shared is not None:

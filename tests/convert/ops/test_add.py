@@ -1,6 +1,7 @@
 import numpy as np
 import onnx_models
 import pytest
+from onnx import TensorProto
 from onnx_models import float32, one_node
 
 from snnconvert.convert.errors import ModelFileError
@@ -107,3 +108,18 @@ def test_constants_that_are_not_finite(number: float) -> None:
         "  why:   no threshold and no spike count can be computed from it\n"
         "  hint:  export the model from a checkpoint whose training did not diverge"
     )
+
+
+def test_small_integers_have_no_opposite() -> None:
+    model = one_node("Neg", (3,))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT8
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "error: Neg of int8 values" in text
+
+
+def test_a_mean_of_whole_numbers() -> None:
+    model = one_node("Mean", (3,), (3,))
+    for given in model.graph.input:
+        given.type.tensor_type.elem_type = TensorProto.INT32
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "error: Mean of whole numbers" in text

@@ -82,6 +82,41 @@ def test_cast_that_rounds() -> None:
     assert "error: Cast of an activation to BOOL" in text
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("INT64", "INT32"), ("INT32", "UINT8"), ("UINT8", "INT8"), ("INT8", "UINT64")],
+)
+def test_cast_to_integers_of_another_range(source: str, target: str) -> None:
+    model = one_node("Cast", (3,), to=TensorProto.DataType.Value(target))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DataType.Value(source)
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert f"error: Cast of {source.lower()} activations to {target}" in text
+    assert "why:   what does not fit its range wraps around" in text
+    assert "hint:  cast to float before" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("UINT8", "INT32"), ("INT8", "INT64"), ("BOOL", "UINT8")]
+)
+def test_cast_to_integers_that_hold_all(source: str, target: str, rng: np.random.Generator) -> None:
+    model = one_node("Cast", (3,), to=TensorProto.DataType.Value(target))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DataType.Value(source)
+    onnx_models.assert_agrees(model, rng)
+
+
+def test_an_index_that_does_not_fit() -> None:
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["i"], axis=1),
+        helper.make_node("Cast", ["i"], ["y"], name="node", to=TensorProto.INT8),
+    ]
+    fitting = onnx_models.make_model(nodes, {"x": ["N", 128]})
+    assert import_onnx(fitting).graph is not None
+    text = onnx_models.only_problem(
+        onnx_models.make_model(nodes, {"x": ["N", 129]}), "unsupported-attribute"
+    )
+    assert "error: Cast of int64 activations to INT8" in text
+
+
 def test_cast_to_nothing_known() -> None:
     with pytest.raises(ModelFileError, match="Cast to the unknown element type 99"):
         import_onnx(one_node("Cast", (3,), to=99))

@@ -1,7 +1,7 @@
 import numpy as np
 import onnx_models
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx_models import float32, make_model, make_node, one_node
 
 from snnconvert.convert.graph import Curve
@@ -80,3 +80,23 @@ def test_division_of_whole_numbers() -> None:
     text = onnx_models.only_problem(model, "unsupported-attribute")
     assert "Div of whole numbers" in text
     assert "why:   ONNX rounds its result, which is no function that neurons compute" in text
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub"])
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16])
+def test_small_integers_wrap(operator: str, kind: int) -> None:
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    for operands in ([(3,), np.array(2, dtype)], [np.array(2, dtype), (3,)]):
+        model = one_node(operator, *operands)
+        model.graph.input[0].type.tensor_type.elem_type = kind
+        text = onnx_models.only_problem(model, "unsupported-attribute")
+        assert f"error: {operator} of {dtype} values" in text
+        assert f"why:   what does not fit {8 * dtype.itemsize} bits wraps around" in text
+        assert "hint:  cast to float before" in text
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub"])
+def test_large_integers(operator: str, rng: np.random.Generator) -> None:
+    model = one_node(operator, (3,), np.array(2, np.int32))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    onnx_models.assert_agrees(model, rng)

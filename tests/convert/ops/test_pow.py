@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import onnx_models
 import pytest
+from onnx import TensorProto
 from onnx_models import float32, make_model, make_node, one_node
 
 
@@ -49,3 +50,23 @@ def test_repeated_by_its_exponents(rng: np.random.Generator) -> None:
     model = one_node("Pow", (1, 4), 2 + 0 * float32(rng, 3, 1))
     text = onnx_models.only_problem(model, "unsupported-attribute")
     assert "Pow with constants that differ between elements or repeat its base" in text
+
+
+@pytest.mark.parametrize("exponent", [0.5, -1.0])
+def test_whole_numbers_are_cut(exponent: float) -> None:
+    model = one_node("Pow", (3,), np.array(exponent, np.float32))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    text = onnx_models.only_problem(model, "unsupported-attribute")
+    assert "error: Pow of whole numbers with exponents that are fractions, negative or not" in text
+    assert "hint:  cast to float before" in text
+
+
+def test_a_whole_base_is_cut_too() -> None:
+    model = one_node("Pow", np.array(2, np.int64), (3,))
+    assert "why:   ONNX cuts" in onnx_models.only_problem(model, "unsupported-attribute")
+
+
+def test_squares_of_whole_numbers(rng: np.random.Generator) -> None:
+    model = one_node("Pow", (3,), np.array(2, np.float32))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    onnx_models.assert_agrees(model, rng)

@@ -1,6 +1,7 @@
 import numpy as np
 import onnx_models
 import pytest
+from onnx import TensorProto
 from onnx_models import float32, one_node
 
 from snnconvert.convert.errors import ModelFileError
@@ -59,3 +60,10 @@ def test_infinity_behind_a_mask() -> None:
     model = one_node("Where", np.array([True, False]), (2,), np.float32(-np.inf))
     text = onnx_models.only_problem(model, "non-finite-weights")
     assert "initialiser 'x2' of node 'node' holds infinity" in text
+
+
+def test_small_integers_are_chosen_not_added(rng: np.random.Generator) -> None:
+    condition = np.array([True, False, True])
+    model = one_node("Where", condition, (3,), np.array(7, np.uint8))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    onnx_models.assert_agrees(model, rng)
