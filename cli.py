@@ -529,6 +529,10 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         click.echo(f"  {'  '.join(cells)}".rstrip())
+    left = len(diagnosis.layers) - len(rows) + 1
+    if left:
+        which = "1 layer that loses" if left == 1 else f"{left} layers that lose"
+        click.echo(f"  without {which} less; all are in report.json and --json")
 
 
 def _missed_goals(evaluation: Evaluation, options: dict[str, Any]) -> Iterator[str]:
@@ -738,7 +742,11 @@ def _write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise OutputError(f"cannot write {path}", why=str(error)) from error
+        raise OutputError(f"cannot write {path}", why=_reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _writable(file: str | None, *, force: bool) -> Path | None:
@@ -751,7 +759,7 @@ def _writable(file: str | None, *, force: bool) -> Path | None:
     try:
         foreign = path.exists() and not path.read_bytes().startswith(TUNED)
     except OSError as error:
-        raise UsageError(f"cannot write {path}", why=str(error)) from error
+        raise UsageError(f"cannot write {path}", why=_reason(error)) from error
     if foreign and not force:
         hint = "choose another --write, or --force"
         raise UsageError(f"{path} exists and is no configuration that tune wrote", hint=hint)
@@ -772,7 +780,7 @@ def _model_path(model: str) -> Path:
                 raise UsageError(f"{model} is a converted network, not an ONNX model", hint=hint)
             return path
     except OSError as error:
-        raise UsageError(f"cannot read {model}", why=str(error)) from error
+        raise UsageError(f"cannot read {model}", why=_reason(error)) from error
     shipped = shipped_model_path(model)
     if shipped is not None:
         return shipped
@@ -806,7 +814,7 @@ def _with_config(context: click.Context, options: dict[str, Any]) -> dict[str, A
     try:
         stored = tomllib.loads(path.read_text())
     except OSError as error:
-        raise UsageError(f"cannot read {path}", why=str(error)) from error
+        raise UsageError(f"cannot read {path}", why=_reason(error)) from error
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML", why=str(error)) from error
     parameters: dict[str, click.Parameter] = {}

@@ -235,7 +235,9 @@ def _array_reader(
             f"the inputs of {what} data have different numbers of rows: {listed}", where=where
         )
     unused = ", ".join(named.unused)
-    notes = (f"{where}: arrays that no input needs were left out: {unused}",) if unused else ()
+    notes: tuple[str, ...] = ()
+    if unused:
+        notes = (f"{what} data, {where}: arrays that no input needs were left out: {unused}",)
     return ArrayReader(named.samples, named.labels, notes)
 
 

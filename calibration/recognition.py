@@ -55,7 +55,8 @@ class QuantisedNetwork:
                 "round up and onnxruntime rounds to even"
             )
         if dropped:
-            note += f", and for {dropped} quantisers whose rounding is left out"
+            noun = "quantiser" if dropped == 1 else "quantisers"
+            note += f"; the rounding of {dropped} further {noun} is left out"
         return (note,)
 
 

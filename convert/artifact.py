@@ -155,7 +155,7 @@ def read_artifact(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
         raise
     except Exception as error:  # zlib, zipfile, json and numpy have a dozen ways to say it
         raise ArtifactError(
-            f"{file} is not a readable .snn file",
+            f"{file} is damaged or not a .snn file",
             why=f"{type(error).__name__}: {error}",
             hint="such files are written by snnconvert MODEL.onnx, which takes the ONNX model",
         ) from error

@@ -58,7 +58,7 @@ class OutputFolder:
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
             self._drop_new_parents()
             raise OutputError(
-                f"cannot write {self.path}", why=str(error), hint="choose another --output"
+                f"cannot write {self.path}", why=_reason(error), hint="choose another --output"
             ) from error
         return self._temporary
 
@@ -76,7 +76,7 @@ class OutputFolder:
         except OutputError:
             raise
         except OSError as problem:
-            raise OutputError(f"cannot write {self.path}", why=str(problem)) from problem
+            raise OutputError(f"cannot write {self.path}", why=_reason(problem)) from problem
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._drop_new_parents()
@@ -148,6 +148,17 @@ class OutputFolder:
                 f"{self.path} holds {clashing[0]!r}, which snnconvert did not write",
                 hint="move it away, or choose another --output",
             )
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, but for the names of our temporary files."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    path = Path(str(error.filename)) if error.filename is not None else Path()
+    if not any(part.startswith(HIDDEN) for part in path.parts):
+        return str(error)
+    home = next(p.parent for p in (path, *path.parents) if p.name.startswith(HIDDEN))
+    return f"nothing can be made in {home}: {error.strerror}"
 
 
 def _rename_all(moves: list[tuple[Path, Path]]) -> None:

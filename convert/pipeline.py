@@ -180,6 +180,7 @@ def convert_model(
         preprocessing=preprocessing,
         batch_size=batch_size,
         limit=calibration_rows,
+        outputs=conversion.exact.output_names,  # their labels are no arrays that nobody needs
     )
     if strict:
         rows.refuse_warnings()

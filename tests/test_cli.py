@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from evaluations import diagnosed_layer, diagnosis
 from onnx import TensorProto, helper
 from onnx_models import make_model
 
 import snnconvert
+from snnconvert import cli
 from snnconvert.backends.base import backend_names
 from snnconvert.cli import main
 from snnconvert.convert import errors
@@ -498,7 +500,10 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a missing configuration": (
         ["--config", "missing.toml"],
-        ["error: cannot read missing.toml  [usage]"],
+        [
+            "error: cannot read missing.toml  [usage]",
+            "  why:   No such file or directory",
+        ],
     ),
     "an unknown option": (
         ["--timestepss", "3"],
@@ -594,7 +599,7 @@ def test_a_folder_is_no_model(run: Command) -> None:
 def test_a_name_that_is_too_long(run: Command) -> None:
     result = run("x" * 300)
     assert result.status == 2
-    assert "why:   [Errno 36] File name too long" in result.err
+    assert "why:   File name too long" in result.err
 
 
 MODELS: dict[str, tuple[int, list[str]]] = {
@@ -1056,7 +1061,7 @@ def test_run_needs_rows_and_a_network(run: Command, converted: Path) -> None:
     refused(
         run("run", "net.onnx", "--eval", "test.npz"),
         2,
-        "error: net.onnx is not a readable .snn file  [invalid-artifact]",
+        "error: net.onnx is damaged or not a .snn file  [invalid-artifact]",
     )
     refused(
         run("run", str(converted), "--eval", "test.npz", "-T", "0"),
@@ -1104,6 +1109,16 @@ def test_the_neuron_reaches_network_and_report(
     assert {p.neuron for p in stored.network.populations} == {neuron}
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["fidelity"]["neuron"] == neuron
+
+
+def test_layers_that_a_diagnosis_leaves_out_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = [f"layer{i}" for i in range(14)]
+    cli._print_diagnosis(diagnosis(*(diagnosed_layer(name, 0.1) for name in names)))
+    assert "  without 4 layers that lose less; all are in report.json" in capsys.readouterr().out
+    cli._print_diagnosis(diagnosis(*(diagnosed_layer(name, 0.1) for name in names[:10])))
+    assert "without" not in capsys.readouterr().out
 
 
 def test_targets_are_listed(run: Command) -> None:

@@ -115,9 +115,15 @@ def _chosen(
         if name not in known:
             raise UsageError(
                 f"the model has no tensor {name!r} to take as {what}",
-                hint=did_you_mean(name, sorted(known) if len(known) <= 20 else list(default)),
+                hint=_nearest(name, sorted(known), default),
             )
     return tuple(names)
+
+
+def _nearest(name: str, known: Sequence[str], default: Sequence[str]) -> str:
+    """Return the hint of a tensor that does not exist: a large file's are not all listed."""
+    near = did_you_mean(name, known)
+    return near if near.endswith("?") or len(known) <= 20 else did_you_mean(name, default)
 
 
 def read_names(node: NodeProto) -> list[str]:

@@ -457,7 +457,11 @@ def test_inputs_with_different_numbers_of_rows() -> None:
 
 def test_arrays_that_nobody_needs_are_left_out_and_said(rows: np.ndarray) -> None:
     source = open_samples({"x": rows, "y": np.zeros(7), "sample_id": np.arange(7)}, INPUTS)
-    assert source.notes == ("the dictionary: arrays that no input needs were left out: sample_id",)
+    assert source.notes == (
+        "calibration data, the dictionary: arrays that no input needs were left out: sample_id",
+    )
+    named = {"image": rows, "kind": np.zeros(7)}
+    assert open_samples(named, INPUTS, outputs=["kind"]).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ def test_notes() -> None:
     assert note == (
         "a quantised network: 2 quantisers (16 levels) dictate the thresholds; staged (schedule "
         "full) it is exact, but for halves, which neurons round up and onnxruntime rounds to "
-        "even, and for 4 quantisers whose rounding is left out"
+        "even; the rounding of 4 further quantisers is left out"
+    )
+    (note,) = QuantisedNetwork((3,), 1).notes(15, dropped=1)
+    assert note.endswith(
+        "at 15 timesteps none can be exact; the rounding of 1 further quantiser is left out"
     )
 
 

@@ -296,7 +296,7 @@ def test_not_a_zip_file(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "n.snn"
     path.write_bytes(data)
     error = refused(path)
-    assert error.message == f"{path} is not a readable .snn file"
+    assert error.message == f"{path} is damaged or not a .snn file"
     assert error.why == "BadZipFile: File is not a zip file"
     assert "snnconvert MODEL.onnx, which takes the ONNX model" in error.hint
 
@@ -314,7 +314,7 @@ def test_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_manifest_that_is_no_json(tmp_path: Path, text: bytes) -> None:
     error = refused(zipped(tmp_path / "n.snn", {MANIFEST: text, MODEL: b""}))
-    assert error.message.endswith("is not a readable .snn file")
+    assert error.message.endswith("is damaged or not a .snn file")
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ def test_damage_is_an_error_or_without_effect(
 def test_a_truncated_file(tmp_path: Path, healthy: bytes, share: float) -> None:
     path = tmp_path / "n.snn"
     path.write_bytes(healthy[: int(len(healthy) * share)])
-    assert refused(path).message.endswith("is not a readable .snn file")
+    assert refused(path).message.endswith("is damaged or not a .snn file")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,6 +1,7 @@
 """Whole files: names, inputs and outputs, batches, problems, and the third-party networks."""
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,16 @@ class TestCuts:
         with pytest.raises(UsageError) as caught:
             import_onnx(two_layers(), **arguments)
         assert message in caught.value.message and hint in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("name", "hint"), [("hiden17", "did you mean 'hidden17'?"), ("zzz", "known: y")]
+    )
+    def test_the_nearest_of_many_tensors_is_named(self, name: str, hint: str) -> None:
+        names = ["x", *(f"hidden{i}" for i in range(40)), "y"]
+        nodes = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(names)]
+        with pytest.raises(UsageError) as caught:
+            import_onnx(make_model(nodes, {"x": ["N", 3]}), outputs=[name])
+        assert caught.value.hint == hint
 
 
 class TestShapes:

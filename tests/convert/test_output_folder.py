@@ -327,6 +327,19 @@ def test_no_permission_to_write(
     assert (error.message, "Permission denied" in error.why) == (f"cannot write {path}", True)
 
 
+def test_a_temporary_name_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make: Callable[..., None] = Path.mkdir
+
+    def mkdir(self: Path, *args: object, **options: object) -> None:
+        if self.name.startswith(HIDDEN):
+            raise FileNotFoundError(2, "No such file or directory", str(self))
+        make(self, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    why = refused(tmp_path / "out").why
+    assert why == f"nothing can be made in {tmp_path}: No such file or directory"
+
+
 def test_no_permission_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "iterdir", denied)
     assert "Permission denied" in refused(tmp_path).why
