@@ -340,7 +340,11 @@ _RUN_OPTIONS = _options(
         help="Name the layers that lose most: one at a time (single) or all up to it replaced.",
     ),
     click.option("--score-output", metavar="NAME", help="The output that the report is about."),
-    click.option("--output", metavar="DIR", help="Folder for the report."),
+    click.option(
+        "--output",
+        metavar="DIR",
+        help="Folder for the report. Default: MODEL-TARGET; of run: none is written.",
+    ),
     click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
     click.option(
         "--min-accuracy",
@@ -513,6 +517,8 @@ def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]
             _print_diagnosis(evaluation.diagnosis)
         if folder is not None:
             click.echo(f"report: {folder / 'report.html'}")
+        else:
+            click.echo("report: not written (no --output)")
     for kind, texts in (("note", evaluation.notes), ("warning", evaluation.warnings)):
         for text in texts:
             click.echo(f"{kind}: {text}", err=True)

@@ -170,7 +170,7 @@ class SampleSource:
             part = slice(0, left)
             yield (
                 {name: array[part] for name, array in samples.items()},
-                {name: array[part] for name, array in labels.items()},
+                {name: a[part] if a.ndim else a for name, a in labels.items()},
             )
             left -= min(left, len(next(iter(samples.values()))))
             if not left:

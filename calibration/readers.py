@@ -71,7 +71,7 @@ class ArrayReader:
         """Yield slices."""
         for begin in range(0, self.rows, size):
             part = slice(begin, begin + size)
-            labels = {name: array[part] for name, array in self.labels.items()}
+            labels = {n: array[part] if array.ndim else array for n, array in self.labels.items()}
             yield {name: array[part] for name, array in self.samples.items()}, labels
 
 

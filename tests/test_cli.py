@@ -1111,6 +1111,15 @@ def test_the_neuron_reaches_network_and_report(
     assert report["fidelity"]["neuron"] == neuron
 
 
+def test_a_run_without_output_says_that_it_writes_nothing(
+    run: Command, converted: Path, tmp_path: Path
+) -> None:
+    before = folders(tmp_path)
+    result = run("run", str(converted), "--eval", "test.npz")
+    assert result.out.splitlines()[-1] == "report: not written (no --output)"
+    assert folders(tmp_path) == before
+
+
 def test_layers_that_a_diagnosis_leaves_out_are_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

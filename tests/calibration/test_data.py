@@ -252,6 +252,7 @@ class TestLabels:
         [
             (range(6), "evaluation data has 6 labels for 7 rows"),
             (range(8), "evaluation data has 8 labels for 7 rows"),
+            (3, "evaluation data has 1 labels for 7 rows"),
         ],
     )
     def test_that_cannot_be_used(self, rows: np.ndarray, labels: Any, message: str) -> None:
