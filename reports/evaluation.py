@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,7 +230,17 @@ class Evaluation:
         given = self.context.ladder
         rows = min((r.samples for r in given if r.samples), default=self.measurement.samples)
         rungs = complete_ladder((*ends_of_ladder(self.measurement.standings, rows), *given))
-        return Ladder(rungs, self.metric, self.context.settings)
+        return Ladder(rungs, self.metric, self.context.settings, self._noise(rows))
+
+    def _noise(self, rows: int) -> float:
+        """Return half the 95 % interval of a difference on so many rows, 0 where there is none.
+
+        From the pairs of ANN and spiking network; without labels of their agreement.
+        """
+        bounds = self.measurement.ann.difference_ci95 or self.final.ci95
+        if bounds is None or not rows:
+            return 0.0
+        return (bounds[1] - bounds[0]) / 2 * math.sqrt(self.measurement.samples / rows)
 
     @property
     def diagnosis(self) -> Diagnosis | None:

@@ -149,11 +149,14 @@ class Ladder(Sequence[Rung]):
         Says which direction is a loss.
     settings : Settings
         How the network was made: what the advice starts from.
+    noise : float
+        Loss that these rows cannot tell from none, in the metric's own units.
     """
 
     rungs: tuple[Rung, ...]
     metric: MetricText
     settings: Settings = DEFAULTS
+    noise: float = 0.0
 
     @overload
     def __getitem__(self, index: int) -> Rung: ...
@@ -183,8 +186,8 @@ class Ladder(Sequence[Rung]):
 
     @cached_property
     def advice(self) -> Advice | None:
-        """What to change for the largest loss; None where nothing was lost."""
+        """What to change for the largest loss; None where it is no more than noise."""
         name = max(self.losses, key=self.losses.__getitem__, default=None)
-        if name is None or self.losses[name] <= 0:
+        if name is None or self.losses[name] <= max(self.noise, 0.0):
             return None
         return advise(name, self.losses[name], self.settings)

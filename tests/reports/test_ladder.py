@@ -85,6 +85,20 @@ def test_the_advice_follows_the_direction_of_the_metric() -> None:
     assert advice.lost == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("noise", "advised"), [(0.04, True), (0.06, False)])
+def test_a_loss_within_the_noise_is_not_advised_about(noise: float, advised: bool) -> None:
+    rungs = (Rung("ann", 0.5), Rung("snn", 0.45))
+    assert (Ladder(rungs, MetricText(), noise=noise).advice is not None) == advised
+
+
+def test_the_noise_is_half_the_interval_of_the_rows_of_the_ladder() -> None:
+    few = evaluation(samples=1000, ladder=(Rung("snn", 1.0, 1.0, 250),))
+    low, high = few.measurement.ann.difference_ci95 or (0.0, 0.0)
+    assert high > low
+    assert few.ladder.noise == pytest.approx(high - low)  # a quarter of the rows
+    assert evaluation(samples=1000, ladder=()).ladder.noise == pytest.approx((high - low) / 2)
+
+
 def test_without_a_loss_there_is_no_advice() -> None:
     assert (
         Ladder((Rung("ann", 0.5), Rung("snn", 0.5), Rung("target", 0.6)), MetricText()).advice
