@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnconvert.backends.base import backend_names, get_backend
     from snnconvert.calibration.preprocessing import Preprocessing
-    from snnconvert.convert.check import check_model
+    from snnconvert.convert.checking.check import check_model
     from snnconvert.convert.errors import SnnConvertError
     from snnconvert.convert.network import Network
     from snnconvert.convert.pipeline import convert_model
@@ -35,7 +35,7 @@ _HOME = {
     "SpikingModel": "snnconvert.convert.spiking_model",
     "TuningResult": "snnconvert.tuning.result",
     "backend_names": "snnconvert.backends.base",
-    "check_model": "snnconvert.convert.check",
+    "check_model": "snnconvert.convert.checking.check",
     "convert_model": "snnconvert.convert.pipeline",
     "get_backend": "snnconvert.backends.base",
     "load": "snnconvert.convert.spiking_model",

@@ -574,7 +574,7 @@ def check(model: str, **options: Any) -> int:
 
     Where the whole cannot be converted, look for the largest part that can.
     """
-    from snnconvert.convert.check import check_model
+    from snnconvert.convert.checking.check import check_model
     from snnconvert.convert.errors import UnsupportedModelError
 
     verdict = check_model(

@@ -9,7 +9,7 @@ from typing import Any
 
 from conversions import Staged, convert_staged, import_error, rows_like, run_staged
 
-from snnconvert.convert.check import check_model
+from snnconvert.convert.checking.check import check_model
 from snnconvert.convert.errors import SnnConvertError
 from snnconvert.convert.onnx_import import Imported, check_onnx
 

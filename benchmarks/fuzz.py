@@ -50,7 +50,7 @@ def worker(models: list[bytes], seeds: range, current: Any, parent: Connection) 
     """Judge inputs; send counts of outcomes, and findings, now and then."""
     from mutation import mutate
 
-    from snnconvert.convert.check import check_model
+    from snnconvert.convert.checking.check import check_model
     from snnconvert.convert.errors import SnnConvertError
 
     check_model(models[0])  # imports what is imported late

@@ -10,13 +10,13 @@ import numpy as np
 from snnconvert.calibration.activations import record
 from snnconvert.calibration.data import SampleSource
 from snnconvert.calibration.histogram import ChannelHistogram
+from snnconvert.convert.curves.fit_ramps import Density, RampBudget, fit_ramps
+from snnconvert.convert.curves.functions import Expression
+from snnconvert.convert.curves.piecewise import straight_pieces
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.errors import CalibrationError
-from snnconvert.convert.fit_ramps import Density, RampBudget, fit_ramps
-from snnconvert.convert.functions import Expression
 from snnconvert.convert.graph import Curve, Graph, Node
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.piecewise import straight_pieces
-from snnconvert.convert.ramps import Ramps
 
 
 class InputDensity:

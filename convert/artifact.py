@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError, OutputError
 from snnconvert.convert.linear import (
@@ -39,7 +40,6 @@ from snnconvert.convert.linear import (
     Window,
 )
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
-from snnconvert.convert.ramps import Ramps
 
 FORMAT = 1
 MANIFEST, MODEL = "manifest.json", "model.onnx"

@@ -11,8 +11,8 @@ from snnconvert.calibration.anytime import check_tolerance
 from snnconvert.calibration.corrections import parse_corrections
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.schedules import parse_schedule
+from snnconvert.convert.curves.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
 from snnconvert.convert.errors import UsageError, did_you_mean
-from snnconvert.convert.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
 from snnconvert.convert.network import Reset
 from snnconvert.convert.neurons import get_neuron_model, spike_values
 from snnconvert.convert.quantize import check_weight_bits

@@ -28,18 +28,18 @@ from snnconvert.calibration.schedules import apply_schedule, describe_timing, pa
 from snnconvert.calibration.verification import measure_rounding, verify_import
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.calibration_rows import CalibrationRows
+from snnconvert.convert.checking.node_verdicts import placed
 from snnconvert.convert.choices import Choices
+from snnconvert.convert.curves.fit_ramps import RampBudget
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.errors import Problem, UnsupportedModelError
-from snnconvert.convert.fit_ramps import RampBudget
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.memory import Memory
 from snnconvert.convert.network import Network
-from snnconvert.convert.node_verdicts import placed
 from snnconvert.convert.onnx_import import Imported
 from snnconvert.convert.passes.count_readout import count_readout
-from snnconvert.convert.ramps import Ramps
 from snnconvert.convert.snap import MAXIMUM_STEPS
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.convert.stored_graph import lowered_for, named_graph, recognised

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.functions import Expression
+from snnconvert.convert.curves.functions import Expression
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.linear import (
     Chain,
     FloatArray,
@@ -25,7 +26,6 @@ from snnconvert.convert.linear import (
     apply_chain,
 )
 from snnconvert.convert.quantiser import DynamicQuantise, Quantise
-from snnconvert.convert.ramps import Ramps
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from snnconvert.convert.curves.fit_ramps import RampBudget, can_be_fitted
 from snnconvert.convert.errors import Problem, UnsupportedModelError
-from snnconvert.convert.fit_ramps import RampBudget, can_be_fitted
 from snnconvert.convert.graph import (
     Add,
     Affine,

@@ -8,6 +8,7 @@ from os import PathLike
 
 from onnx import ModelProto
 
+from snnconvert.convert.checking.node_verdicts import NodeVerdict
 from snnconvert.convert.errors import ModelFileError, Problem, UnsupportedModelError
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.importer.file import OnnxFile, label, opsets, read_onnx, serialise
@@ -22,7 +23,6 @@ from snnconvert.convert.importer.write import (
     rename_twins,
 )
 from snnconvert.convert.linear import Shape
-from snnconvert.convert.node_verdicts import NodeVerdict
 
 CHECK_HINT = "snnconvert check looks for a part of the model that can be converted"
 

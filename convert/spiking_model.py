@@ -15,13 +15,13 @@ from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
 from snnconvert.convert.artifact import read_artifact, write_artifact
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.declared_types import check_fields
 from snnconvert.convert.errors import ArtifactError
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.normalize import normalize
-from snnconvert.convert.ramps import Ramps
 
 if TYPE_CHECKING:
     from snnconvert.calibration.preprocessing import Preprocessing

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from snnconvert.calibration.curves import with_ramps
 from snnconvert.calibration.recognition import QuantisedNetwork, recognise
-from snnconvert.convert.fit_ramps import RampBudget
+from snnconvert.convert.curves.fit_ramps import RampBudget
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.graph import Curve, Graph
 from snnconvert.convert.linear import Shape
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.onnx_import import Imported, import_onnx
 from snnconvert.convert.passes.count_readout import count_readout
 from snnconvert.convert.quantiser import Quantise
-from snnconvert.convert.ramps import Ramps
 
 
 def named_graph(imported: Imported) -> Graph:

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.curves.functions import Expression, X
+from snnconvert.convert.curves.univariate import expression_of
 from snnconvert.convert.errors import ModelFileError
-from snnconvert.convert.functions import Expression, X
 from snnconvert.convert.graph import Add, Affine, GraphInput, Node, Op, unused_name
 from snnconvert.convert.importer.node import OnnxNode, UnknownInput
 from snnconvert.convert.linear import (
@@ -23,7 +24,6 @@ from snnconvert.convert.linear import (
     chain_output_shape,
     weights_of,
 )
-from snnconvert.convert.univariate import expression_of
 
 MAX_ELEMENTS = 2**26
 """The largest value of one sample that we follow: 512 MiB in double precision."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnconvert.convert.functions import Expression, Number
+from snnconvert.convert.curves.functions import Expression, Number
+from snnconvert.convert.curves.univariate import uniform
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder, Unknown
 from snnconvert.convert.importer.node import OnnxNode
-from snnconvert.convert.univariate import uniform
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snnconvert.convert.checking.node_verdicts import ACTIVATION_OPERATORS, Fate, NodeVerdict
 from snnconvert.convert.errors import ModelFileError, Problem
 from snnconvert.convert.graph import (
     Add,
@@ -29,7 +30,6 @@ from snnconvert.convert.importer.tensors import sparse_array, tensor_array
 from snnconvert.convert.importer.unsupported import unsupported_operator
 from snnconvert.convert.linear import Shape
 from snnconvert.convert.lower import inner_function
-from snnconvert.convert.node_verdicts import ACTIVATION_OPERATORS, Fate, NodeVerdict
 from snnconvert.convert.quantiser import DynamicQuantise, Quantise
 
 BATCHES = (13, 17)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnconvert.convert.functions import call
+from snnconvert.convert.curves.functions import call
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import GraphBuilder
 from snnconvert.convert.importer.elementwise import shared_operands

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnconvert.convert.functions import Expression, X, call
+from snnconvert.convert.curves.functions import Expression, X, call
 from snnconvert.convert.importer.builder import GraphBuilder
 from snnconvert.convert.importer.elementwise import apply_function
 from snnconvert.convert.importer.node import OnnxNode

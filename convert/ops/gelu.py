@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from snnconvert.convert.functions import X, call
+from snnconvert.convert.curves.functions import X, call
 from snnconvert.convert.importer.builder import GraphBuilder
 from snnconvert.convert.importer.elementwise import apply_function
 from snnconvert.convert.importer.node import OnnxNode

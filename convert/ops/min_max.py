@@ -7,7 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from snnconvert.convert.functions import call, is_rectifying
+from snnconvert.convert.curves.functions import call, is_rectifying
 from snnconvert.convert.graph import Add, Clip, Relu
 from snnconvert.convert.importer.builder import Activation, Constant, GraphBuilder
 from snnconvert.convert.importer.elementwise import add_curve, shared_operands

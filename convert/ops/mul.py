@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnconvert.convert.functions import X
+from snnconvert.convert.curves.functions import X
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
 from snnconvert.convert.importer.elementwise import (

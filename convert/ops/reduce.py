@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from snnconvert.convert.functions import X, call
+from snnconvert.convert.curves.functions import X, call
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
 from snnconvert.convert.importer.elementwise import floating

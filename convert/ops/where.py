@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnconvert.convert.functions import call
+from snnconvert.convert.curves.functions import call
 from snnconvert.convert.importer.builder import Activation, GraphBuilder
 from snnconvert.convert.importer.elementwise import add_curve, shared_operands
 from snnconvert.convert.importer.node import OnnxNode

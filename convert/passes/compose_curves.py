@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snnconvert.convert.functions import Expression, X, is_rectifying
+from snnconvert.convert.curves.functions import Expression, X, is_rectifying
+from snnconvert.convert.curves.univariate import expression_of
 from snnconvert.convert.graph import Clip, Curve, Graph, Node, Relu
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes
-from snnconvert.convert.univariate import expression_of
 
 
 def compose_curves(graph: Graph) -> Graph:

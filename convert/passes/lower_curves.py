@@ -12,12 +12,12 @@ from functools import lru_cache
 import numpy as np
 
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.fit_ramps import RampBudget, fit_ramps, standard_density
-from snnconvert.convert.functions import Expression
+from snnconvert.convert.curves.fit_ramps import RampBudget, fit_ramps, standard_density
+from snnconvert.convert.curves.functions import Expression
+from snnconvert.convert.curves.piecewise import Pieces, straight_pieces
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.graph import Add, Affine, Curve, Graph, Node, Relu
 from snnconvert.convert.linear import FloatArray, Scale
-from snnconvert.convert.piecewise import Pieces, straight_pieces
-from snnconvert.convert.ramps import Ramps
 
 _LONGEST_TEXT = 120
 _FAR = 1e4

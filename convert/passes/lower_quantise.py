@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.functions import SIGMOID
+from snnconvert.convert.curves.functions import SIGMOID
 from snnconvert.convert.graph import (
     Add,
     Affine,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snnconvert.convert.functions import SIGMOID
+from snnconvert.convert.curves.functions import SIGMOID
 from snnconvert.convert.graph import Affine, Curve, Graph, Node, OutputFunction
 from snnconvert.convert.linear import Reshape
 from snnconvert.convert.passes.drop_dead_nodes import drop_dead_nodes

@@ -8,11 +8,11 @@ from onnx_models import graph_of, make_model, make_node
 
 from snnconvert.calibration.curves import InputDensity, fit_curves, with_ramps
 from snnconvert.calibration.data import open_samples
+from snnconvert.convert.curves.fit_ramps import RampBudget
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.errors import CalibrationError
-from snnconvert.convert.fit_ramps import RampBudget
 from snnconvert.convert.graph import Curve, Relu
 from snnconvert.convert.lower import exact_graph, lower
-from snnconvert.convert.ramps import Ramps
 
 
 def model(operator: str = "Tanh", scale: float = 3.0) -> bytes:

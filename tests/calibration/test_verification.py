@@ -17,9 +17,9 @@ from snnconvert.calibration.verification import (
     verify_import,
 )
 from snnconvert.convert.approximation import Approximation
+from snnconvert.convert.curves.fit_ramps import RampBudget
+from snnconvert.convert.curves.functions import X, call
 from snnconvert.convert.errors import CalibrationError, SnnConvertError
-from snnconvert.convert.fit_ramps import RampBudget
-from snnconvert.convert.functions import X, call
 from snnconvert.convert.graph import Affine, Curve, Graph, MaxPool, Node, Relu
 from snnconvert.convert.linear import Convolution, weights_of, with_weights
 from snnconvert.convert.lower import exact_graph, lower

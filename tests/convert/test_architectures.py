@@ -11,7 +11,7 @@ import pytest
 from conversions import convert_staged, export, import_error, rows_like, run_staged
 from small_networks import NETWORKS, build_network
 
-from snnconvert.convert.check import check_model
+from snnconvert.convert.checking.check import check_model
 from snnconvert.convert.network import Network, Population
 from snnconvert.convert.onnx_import import import_onnx
 

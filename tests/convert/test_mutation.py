@@ -5,7 +5,7 @@ import pytest
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from mutation import mutate, valid_models
 
-from snnconvert.convert.check import check_model
+from snnconvert.convert.checking.check import check_model
 from snnconvert.convert.errors import SnnConvertError
 from snnconvert.models import shipped_model_path
 

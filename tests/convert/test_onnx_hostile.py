@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import float32, graph_of, int64, make_model, make_node, one_node
 
+from snnconvert.convert.curves.functions import MAX_SIZE
 from snnconvert.convert.errors import ModelFileError, SnnConvertError
-from snnconvert.convert.functions import MAX_SIZE
 from snnconvert.convert.graph import Curve
 from snnconvert.convert.lower import exact_graph, lower
 from snnconvert.convert.onnx_import import check_onnx, import_onnx

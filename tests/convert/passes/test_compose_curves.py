@@ -3,7 +3,7 @@
 import numpy as np
 from graphs import Sketch, assert_same_function
 
-from snnconvert.convert.functions import MAX_SIZE, SIGMOID, X, call
+from snnconvert.convert.curves.functions import MAX_SIZE, SIGMOID, X, call
 from snnconvert.convert.graph import Curve, Graph, Relu
 from snnconvert.convert.linear import Scale
 from snnconvert.convert.passes.compose_curves import compose_curves

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from graphs import Sketch, assert_same_function, samples_for
 
-from snnconvert.convert.fit_ramps import RampBudget
-from snnconvert.convert.functions import SIGMOID, Expression, X, call
+from snnconvert.convert.curves.fit_ramps import RampBudget
+from snnconvert.convert.curves.functions import SIGMOID, Expression, X, call
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.graph import Curve, Graph, Relu
 from snnconvert.convert.lower import lower
 from snnconvert.convert.passes.lower_curves import lower_curves, provisional_ramps
-from snnconvert.convert.ramps import Ramps
 
 TANH = call("tanh", X)
 

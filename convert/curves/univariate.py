@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snnconvert.convert.functions import MAX_SIZE, Expression, call
+from snnconvert.convert.curves.functions import MAX_SIZE, Expression, call
 from snnconvert.convert.graph import Add, Affine, Clip, Curve, Op, Relu
 from snnconvert.convert.linear import FloatArray, Scale
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from snnconvert.convert.functions import FUNCTIONS, Call, Expression, Number, Variable
+from snnconvert.convert.curves.functions import FUNCTIONS, Call, Expression, Number, Variable
 from snnconvert.convert.linear import FloatArray
 
 _TOLERANCE = 1e-9

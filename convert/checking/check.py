@@ -10,7 +10,10 @@ import numpy as np
 
 from snnconvert.backends.base import Backend, get_backend
 from snnconvert.convert.build_network import build_network
-from snnconvert.convert.check_result import CheckResult, Cut, OutputVerdict
+from snnconvert.convert.checking.check_result import CheckResult, Cut, OutputVerdict
+from snnconvert.convert.checking.largest_part import Part, parts_without
+from snnconvert.convert.checking.merged_nodes import merged_nodes
+from snnconvert.convert.checking.node_verdicts import NodeVerdict, owner_of, owners, placed
 from snnconvert.convert.errors import (
     ModelFileError,
     OpenShapeError,
@@ -20,13 +23,10 @@ from snnconvert.convert.errors import (
 )
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.importer.file import OnnxFile, label, read_onnx
-from snnconvert.convert.largest_part import Part, parts_without
 from snnconvert.convert.linear import Shape
 from snnconvert.convert.lower import exact_graph, lower, lowering_problems
-from snnconvert.convert.merged_nodes import merged_nodes
 from snnconvert.convert.network import Network
 from snnconvert.convert.neurons import get_neuron_model
-from snnconvert.convert.node_verdicts import NodeVerdict, owner_of, owners, placed
 from snnconvert.convert.onnx_import import Imported, check_onnx
 
 TRIED_PARTS = 8

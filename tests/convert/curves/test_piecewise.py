@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from snnconvert.convert.functions import SIGMOID, Expression, X, call
-from snnconvert.convert.piecewise import straight_pieces
+from snnconvert.convert.curves.functions import SIGMOID, Expression, X, call
+from snnconvert.convert.curves.piecewise import straight_pieces
 
 RELU = call("relu", X)
 SHRUNK = call("where", call("greater", X, 0.5), X - 0.5, 0)

@@ -12,8 +12,8 @@ from onnx_models import float32, make_model, make_node
 
 import snnconvert
 from snnconvert.cli import main
-from snnconvert.convert.check import check_model
-from snnconvert.convert.check_result import CheckResult, Cut
+from snnconvert.convert.checking.check import check_model
+from snnconvert.convert.checking.check_result import CheckResult, Cut
 from snnconvert.convert.errors import OpenShapeError, Problem, UsageError
 
 RNG = np.random.default_rng(0)

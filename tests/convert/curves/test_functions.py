@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnconvert.convert.functions import (
+from snnconvert.convert.curves.functions import (
     FUNCTIONS,
     SIGMOID,
     Call,

@@ -5,15 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from snnconvert.convert.fit_ramps import (
+from snnconvert.convert.curves.fit_ramps import (
     MAX_RAMPS,
     Density,
     RampBudget,
     fit_ramps,
     standard_density,
 )
-from snnconvert.convert.functions import SIGMOID, Expression, X, call
-from snnconvert.convert.ramps import Ramps
+from snnconvert.convert.curves.functions import SIGMOID, Expression, X, call
+from snnconvert.convert.curves.ramps import Ramps
 
 FUNCTIONS = {
     "sigmoid": SIGMOID,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx_models import make_model, make_node
 
+from snnconvert.convert.checking.largest_part import Part, parts_without
 from snnconvert.convert.importer.functions import inline_functions
 from snnconvert.convert.importer.structure import Structure, read_structure
-from snnconvert.convert.largest_part import Part, parts_without
 
 
 def structure_of(sources: list[tuple[int, ...]]) -> Structure:

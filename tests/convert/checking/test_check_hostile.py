@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import make_model, make_node
 
-from snnconvert.convert.check import check_model
+from snnconvert.convert.checking.check import check_model
 from snnconvert.convert.errors import ModelFileError
 
 SHORT = 2.0

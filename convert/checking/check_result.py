@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
+from snnconvert.convert.checking.node_verdicts import FATES, NodeVerdict
 from snnconvert.convert.errors import Problem, render_problems
 from snnconvert.convert.linear import Shape
-from snnconvert.convert.node_verdicts import FATES, NodeVerdict
 
 SCHEMA = "snnconvert-check/1"
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnconvert.convert.functions import Expression
+from snnconvert.convert.curves.functions import Expression
+from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.ramps import Ramps
 
 DEFAULT_ERROR = 0.01
 MAX_RAMPS = 32

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx_models import float32, graph_of, make_model, make_node
 
-from snnconvert.convert.merged_nodes import merged_nodes
+from snnconvert.convert.checking.merged_nodes import merged_nodes
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.convert.functions import Expression, Number, X, call
+from snnconvert.convert.curves.functions import Expression, Number, X, call
 from snnconvert.convert.linear import FloatArray
 
 

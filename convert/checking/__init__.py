@@ -1,0 +1,1 @@
+"""What becomes of every node of a file, and which part of it converts."""

@@ -1,0 +1,1 @@
+"""Functions of one variable: expressions, straight pieces, the ramps that stand in for them."""
