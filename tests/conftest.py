@@ -1,6 +1,7 @@
 """Fixtures of every test, and the settings that make runs repeatable."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,13 @@ def test_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"SNNCONVERT_TEST_DATA is {folder!r}, which is not a folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_interrupts() -> None:
+    """Let the programs that tests start end on Ctrl-C, as they do at a terminal.
+
+    A shell starts what it runs in the background with SIGINT ignored, and that is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -34,29 +34,21 @@ raise SystemExit(main())
         "snnconvert.convert.ops.conv",
     ],
 )
-def test_ctrl_c_while_modules_are_imported(module: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "status", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_a_signal_while_modules_are_imported(
+    module: str, name: str, status: int, said: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTING.format(module=module, name="SIGINT")],
+        [sys.executable, "-c", INTERRUPTING.format(module=module, name=name)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.strip() == "interrupted; nothing was written"
-
-
-@pytest.mark.parametrize("module", ["snnconvert.cli", "snnconvert.convert.ops.conv"])
-def test_sigterm_while_modules_are_imported(module: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTING.format(module=module, name="SIGTERM")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (143, "")
-    assert done.stderr.strip() == "terminated; nothing was written"
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.strip() == f"{said}; nothing was written"
 
 
 def test_options_that_texts_name_exist(repository: Path, source_files: list[Path]) -> None:
