@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import library as torch_library
 from torch import nn
 
 CLASSES = 10
 
 
 @cache
-def _declare_compiled_operators() -> torch.library.Library:
+def _declare_compiled_operators() -> torch_library.Library:
     """Let torchvision be imported where its compiled operators do not load.
 
     Its wheel for CUDA beside torch's for processors lacks them; importing it then fails on the
     declarations of `nms` and `qnms`, which no network here uses.
     """
-    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    library = torch_library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     folder = Path(str(find_spec("torchvision").origin)).parent  # type: ignore[union-attr]
     try:
         for compiled in folder.glob("_C*.so"):
