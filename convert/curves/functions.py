@@ -6,6 +6,7 @@ with Python's operators from :data:`X`, numbers and :func:`call`; printing one g
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ MAX_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Expression:
+class Expression(ABC):
     """A function of one variable; the sub-classes are its forms.
 
     Attributes
@@ -40,17 +41,17 @@ class Expression:
         with np.errstate(all="ignore"):
             return np.asarray(self._value(np.asarray(x, np.float64)), np.float64)
 
+    @abstractmethod
     def at(self, inner: Expression) -> Expression:
         """Return this function of another function."""
-        raise NotImplementedError
 
     @property
     def names(self) -> frozenset[str]:
         """The functions that occur in it."""
         return frozenset()
 
-    def _value(self, x: FloatArray) -> FloatArray:
-        raise NotImplementedError
+    @abstractmethod
+    def _value(self, x: FloatArray) -> FloatArray: ...
 
     def __add__(self, other: Expression | float) -> Expression:
         return call("add", self, other)
