@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,17 +14,30 @@ from snnconvert.calibration.layout import Layout, find_layout
 from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.calibration.readers import (
     ArrayReader,
+    IndexedReader,
     RawBatch,
     Reader,
+    StreamReader,
     check_label_count,
     open_reader,
 )
 from snnconvert.convert.errors import DataError, UsageError
 from snnconvert.convert.linear import Shape
+from snnconvert.convert.rows import RowChoice
 
 Rows: TypeAlias = dict[str, npt.NDArray[np.float32]]
 Labels: TypeAlias = dict[str, npt.NDArray[Any]]
 """By output name; ``UNNAMED`` where they name none."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a whole pass told."""
+
+    rows: int
+    content_hash: str
+    ordered_hash: str
+    largest: dict[str, float]
 
 
 class SampleSource:
@@ -57,7 +71,8 @@ class SampleSource:
         self._axes = {n: preprocessing.channel_axis(s, n) for n, s in self.inputs.items()}
         self._notes: dict[str, None] = dict.fromkeys(reader.notes)
         self._layouts: dict[tuple[str, Shape], Layout] = {}
-        self._seen: tuple[int, str] | None = None
+        self._seen: _Seen | None = None
+        self._single = False
 
     def __iter__(self) -> Iterator[Rows]:
         """Yield the rows, without labels."""
@@ -75,17 +90,38 @@ class SampleSource:
         self.check_labels()
         yield from self._pass()
 
+    def once(self) -> Iterator[tuple[Rows, Labels]]:
+        """Yield the same in the only pass there will be: a stream is not kept.
+
+        Raises
+        ------
+        DataError
+        """
+        if isinstance(self._reader, StreamReader):
+            self._reader.keep, self._single = False, True
+        yield from self.batches()
+
+    @property
+    def indexed(self) -> bool:
+        """Whether rows can be read in any order."""
+        return isinstance(self._reader, IndexedReader)
+
+    def part(self, name: str, rows: RowChoice) -> npt.NDArray[np.float32]:
+        """Return some preprocessed rows of an input, where they can be read in any order."""
+        assert isinstance(self._reader, IndexedReader)
+        return np.ascontiguousarray(self._preprocessed(name, self._reader.part(name, rows)))
+
     @property
     def rows(self) -> int | None:
         """How many rows; None for a stream that was not read to its end yet."""
         if self._seen is not None:
-            return self._seen[0]
+            return self._seen.rows
         known = self._reader.rows
         return known if known is None or self._limit is None else min(known, self._limit)
 
     def __len__(self) -> int:
         """Return the number of rows, after a whole pass where only that tells."""
-        return self._completed()[0] if self.rows is None else self.rows
+        return self._completed().rows if self.rows is None else self.rows
 
     @property
     def content_hash(self) -> str:
@@ -93,7 +129,17 @@ class SampleSource:
 
         It depends neither on the order of the rows nor on the batch size. Labels do not count.
         """
-        return self._completed()[1]
+        return self._completed().content_hash
+
+    @property
+    def ordered_hash(self) -> str:
+        """Hash of the preprocessed rows and of their order, 64 hexadecimal digits."""
+        return self._completed().ordered_hash
+
+    @property
+    def largest(self) -> dict[str, float]:
+        """The largest magnitude of each input."""
+        return self._completed().largest
 
     @property
     def labels(self) -> Labels:
@@ -105,6 +151,9 @@ class SampleSource:
             If there are not as many as rows, or they do not go together.
         """
         self.check_labels()
+        if isinstance(self._reader, IndexedReader):
+            every = self._reader.all_labels()
+            return {n: a[: self._limit] if a.ndim else a for n, a in every.items()}
         return joined_labels([labels for _, labels in self._raw()], self.what)
 
     @property
@@ -143,7 +192,7 @@ class SampleSource:
             if known is not None:
                 check_label_count(array, known, self.what, name)
 
-    def _completed(self) -> tuple[int, str]:
+    def _completed(self) -> _Seen:
         if self._seen is None:
             for _ in self:
                 pass
@@ -151,15 +200,20 @@ class SampleSource:
         return self._seen
 
     def _pass(self) -> Iterator[tuple[Rows, Labels]]:
-        digest, count = 0, 0
+        digest, count, ordered = 0, 0, hashlib.sha256()
+        largest = dict.fromkeys(self.inputs, 0.0)
         for raw, labels in self._raw():
             rows = {name: self._prepare(name, raw[name], count) for name in self.inputs}
-            digest = (digest + sum(row_digests(rows))) % 2**256
+            digests = row_digests(rows)
+            digest = (digest + sum(digests)) % 2**256
+            ordered.update(b"".join(one.to_bytes(32, "big") for one in digests))
+            for name, array in rows.items():
+                largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))
             count += len(next(iter(rows.values())))
             yield rows, labels
         if count == 0:
             raise DataError(f"{self.what} data is empty: 0 rows")
-        self._seen = (count, f"{digest:064x}")
+        self._seen = _Seen(count, f"{digest:064x}", ordered.hexdigest(), largest)
 
     def _raw(self) -> Iterator[RawBatch]:
         left = self._limit
@@ -201,13 +255,19 @@ class SampleSource:
         bad = _not_finite(rows)
         if not bad.any():
             return
+        first = before + int(bad.argmax())
+        if self._single:
+            raise DataError(
+                f"{self.what} rows for input {name!r} hold NaN or infinite values "
+                f"(the first is row {first})"
+            )
         found = total = 0
         for raw, _ in self._raw():
             everywhere = _not_finite(self._preprocessed(name, raw[name]))
             found, total = found + int(everywhere.sum()), total + len(everywhere)
         raise DataError(
             f"{self.what} rows for input {name!r} hold NaN or infinite values "
-            f"({found:,} of {total:,} rows; the first is row {before + int(bad.argmax())})"
+            f"({found:,} of {total:,} rows; the first is row {first})"
         )
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.calibration.names import UNNAMED
-from snnconvert.calibration.readers import RawBatch
+from snnconvert.calibration.readers import Arrays, RawBatch
 from snnconvert.convert.errors import DataError, MissingExtraError
 from snnconvert.convert.linear import Shape
+from snnconvert.convert.rows import RowChoice
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".webp", ".tif"})
 
@@ -78,17 +79,26 @@ class ImageFolder:
     def batches(self, size: int) -> Iterator[RawBatch]:
         """Yield uint8 batches, channels last ((n, h, w) for grey images)."""
         for begin in range(0, len(self.files), size):
-            images = [self._load(file) for file in self.files[begin : begin + size]]
-            for file, image in zip(self.files[begin:], images, strict=False):
-                if image.shape != images[0].shape:
-                    raise DataError(
-                        f"{self.what} data: {file} has shape {image.shape}, others have "
-                        f"{images[0].shape}",
-                        hint="resize all images to the network's input",
-                    )
             here = slice(begin, begin + size)
-            labels = {} if self.labels is None else {UNNAMED: self.labels[here]}
-            yield {self.name: np.stack(images)}, labels
+            labels = {name: array[here] for name, array in self.all_labels().items()}
+            yield {self.name: self.part(self.name, here)}, labels
+
+    def part(self, name: str, rows: RowChoice) -> npt.NDArray[Any]:
+        """Return some images, as they are in a batch."""
+        files = [self.files[i] for i in np.arange(self.rows)[rows]]
+        images = [self._load(file) for file in files]
+        for file, image in zip(files, images, strict=True):
+            if image.shape != images[0].shape:
+                raise DataError(
+                    f"{self.what} data: {file} has shape {image.shape}, others have "
+                    f"{images[0].shape}",
+                    hint="resize all images to the network's input",
+                )
+        return np.stack(images)
+
+    def all_labels(self) -> Arrays:
+        """Return the classes, where there are any."""
+        return {} if self.labels is None else {UNNAMED: self.labels}
 
     def _load(self, file: Path) -> npt.NDArray[Any]:
         image = _pillow()

@@ -11,21 +11,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.calibration.archive import read_arrays
 from snnconvert.calibration.names import UNNAMED, match_names
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.linear import Shape
+from snnconvert.convert.rows import RowChoice
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 RawBatch: TypeAlias = tuple[Arrays, Arrays]
 """Rows by input name, and their labels by output name (``UNNAMED`` where they name none)."""
-
-SIZE_LIMIT = 16 << 30
-"""Bytes that an archive may unpack to."""
 
 UNREADABLE = (
     OSError,
@@ -54,6 +53,17 @@ class Reader(Protocol):
         """Yield batches of at most `size` rows."""
 
 
+@runtime_checkable
+class IndexedReader(Reader, Protocol):
+    """Rows that can be read in any order."""
+
+    def part(self, name: str, rows: RowChoice) -> npt.NDArray[Any]:
+        """Return some rows of an input."""
+
+    def all_labels(self) -> Arrays:
+        """Return the labels of all rows by output name."""
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
     """Rows that are all there: arrays with the rows along axis 0."""
@@ -66,6 +76,14 @@ class ArrayReader:
     def rows(self) -> int:
         """The length of the arrays."""
         return len(next(iter(self.samples.values())))
+
+    def part(self, name: str, rows: RowChoice) -> npt.NDArray[Any]:
+        """Return some rows of an input."""
+        return self.samples[name][rows]
+
+    def all_labels(self) -> Arrays:
+        """Return the labels of all rows by output name."""
+        return self.labels
 
     def batches(self, size: int) -> Iterator[RawBatch]:
         """Yield slices."""
@@ -295,7 +313,7 @@ def _only(path: Path, what: str) -> npt.NDArray[Any]:
 
 
 def load_arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a .npz file by name, or that of a .npy file as ``x``.
+    """Return the arrays of a .npz file by name, or that of a .npy file as ``x``; large ones mapped.
 
     Raises
     ------
@@ -303,14 +321,7 @@ def load_arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
         If the file cannot be read, or holds pickled objects.
     """
     try:
-        if path.suffix == ".npy":
-            return {"x": np.lib.format.open_memmap(path, mode="r")}
-        # Opened here: NumPy leaves a file that is no zip archive open.
-        with path.open("rb") as file, zipfile.ZipFile(file) as entries, np.load(file) as archive:
-            size = sum(entry.file_size for entry in entries.infolist())
-            if size > SIZE_LIMIT:
-                raise ValueError(f"it unpacks to {size:,} bytes, more than {SIZE_LIMIT:,}")
-            return {name: np.asarray(archive[name]) for name in archive.files}
+        return read_arrays(path)
     except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(

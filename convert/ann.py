@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snnconvert.convert.errors import DataError, ModelFileError
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.rows import Samples, row_count
 
 ERRORS_ONLY = 3
 ALTERING = ["DoubleQDQPairsRemover"]
@@ -61,15 +62,13 @@ class AnnSession:
         extents = [i.shape[0] for i in self.inputs.values() if i.shape]
         self.batch: int | None = next((e for e in extents if isinstance(e, int)), None)
 
-    def run(
-        self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 64
-    ) -> dict[str, FloatArray]:
+    def run(self, samples: Samples, *, batch_size: int = 64) -> dict[str, FloatArray]:
         """Return every output for all samples.
 
         Parameters
         ----------
         samples : dict of (N, *shape) arrays
-            Cast to what the model takes.
+            Cast to what the model takes; read in batches.
         batch_size : int
             Used where the model's batch is free.
 
@@ -89,10 +88,8 @@ class AnnSession:
             for i, name in enumerate(self.output_names)
         }
 
-    def _batches(
-        self, samples: Mapping[str, npt.NDArray[Any]], size: int
-    ) -> Iterator[list[npt.NDArray[Any]]]:
-        count = len(next(iter(samples.values())))
+    def _batches(self, samples: Samples, size: int) -> Iterator[list[npt.NDArray[Any]]]:
+        count = row_count(samples)
         for start in range(0, count, size):
             feeds = {}
             for name, dtype in self._dtypes.items():

@@ -137,6 +137,13 @@ class ArtifactError(SnnConvertError, ValueError):
     exit_code = 2
 
 
+class ResumeError(SnnConvertError, ValueError):
+    """A resume file is damaged, or belongs to another evaluation."""
+
+    code = "resume"
+    exit_code = 2
+
+
 class MissingExtraError(SnnConvertError, ImportError):
     """A target needs packages that are not installed."""
 

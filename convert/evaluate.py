@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import check_options, get_backend, prepare
-from snnconvert.calibration.data import load_rows
+from snnconvert.calibration.data import load_rows, open_samples
 from snnconvert.calibration.names import UNNAMED
-from snnconvert.calibration.quantised import count_ties, quantised_forward
+from snnconvert.calibration.quantised import count_ties
 from snnconvert.calibration.readers import to_array
 from snnconvert.calibration.recognition import recognise
+from snnconvert.calibration.stored_rows import StoredRows, store_rows
 from snnconvert.convert.anytime import AnytimeRule
-from snnconvert.convert.build_network import build_network
 from snnconvert.convert.errors import UnsupportedModelError, UsageError
 from snnconvert.convert.graph import Affine, Graph, Relu
 from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
-from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.neurons import spike_values
+from snnconvert.convert.resume import NothingKept, ResumeFile, identity_of
+from snnconvert.convert.rows import Samples, some_rows
 from snnconvert.convert.run_choices import chosen_rule, settings_of
+from snnconvert.convert.rungs import Rungs, uncorrected
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.diagnosis import MODES, Diagnosis, Mode
-from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
-from snnconvert.reports.ladder import Rung
+from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext
+from snnconvert.reports.measuring import evaluate
 from snnconvert.reports.operations import ann_macs
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
-Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 BATCH_SIZE = 100
+PARITY_ROWS = 16
+"""First rows that a target may compare with another engine, unless it is asked for more."""
+
 TIE_ROWS = 64
 """Rows on which halves are counted that neurons round up and onnxruntime to even."""
 
@@ -56,6 +59,7 @@ def evaluate_model(
     batch_size: int | None = None,
     anytime: bool | AnytimeRule | None = None,
     diagnose: Mode | None = None,
+    resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Evaluation:
@@ -87,6 +91,9 @@ def evaluate_model(
         default: the network's own where it has one that fits.
     diagnose : {"single", "cumulative"}, optional
         Name the layers that lose most, on the first 64 rows.
+    resume : path, optional
+        Where partial results are kept, batch by batch: a run that was interrupted goes on from
+        them. Removed when the evaluation is done.
     progress : callable, optional
         Called with (stage, done, total).
     **options
@@ -100,6 +107,8 @@ def evaluate_model(
         If the target cannot run the network.
     ParityError
         If the target's engines disagree.
+    ResumeError
+        If the partial results are damaged, or those of another evaluation.
     """
     steps = snn.timesteps if timesteps is None else timesteps
     for name, number in (("timesteps", steps), ("num_samples", num_samples)):
@@ -117,47 +126,67 @@ def evaluate_model(
         raise UsageError(
             f"unknown mode {diagnose!r} of diagnosis", hint=f"use {' or '.join(MODES)}"
         )
-    samples, labels = load_samples(snn, x, y, num_samples)
+    began = time.perf_counter()
+    rows = _stored_rows(snn, x, y, num_samples)
+    samples, labels = rows.samples, rows.labels
     size = BATCH_SIZE if batch_size is None else batch_size
+    kept: ResumeFile | NothingKept = NothingKept()
+    if resume is not None:
+        chosen: dict[str, Any] = {"metric": metric, "scored output": score_output}
+        chosen |= {"stopping rule": anytime, "batch size": size, "timesteps": steps}
+        chosen |= {"target": backend.name, "target's options": options}
+        kept = ResumeFile(resume, identity_of(snn, rows, chosen))
     seconds: dict[str, float] = {}
-    emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
-    judges = _timed(
-        seconds,
-        "ann",
-        lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
-    )
-    rule, left_out = chosen_rule(snn, anytime, judges[0], steps)
-    measurement = _timed(
-        seconds,
-        "evaluation",
-        lambda: evaluate(
-            emitted,
-            samples,
-            judges,
-            timesteps=steps,
-            batch_size=size,
-            ann_macs=_ann_macs(snn.graph),
-            lowered_values=snn.activations,
-            anytime=rule,
-            progress=None if progress is None else _stage(progress, "evaluation"),
-        ),
-    )
-    # After the run, because a target may have rebuilt itself for what the samples needed.
-    parity = _timed(seconds, "parity", lambda: emitted.parity(samples, steps))
-    rungs = _timed(
-        seconds,
-        "ladder",
-        lambda: _ladder(snn, backend.name, samples, judges[0].layout.readout, measurement, size),
-    )
-    diagnosis = None
-    if diagnose is not None:
-        diagnosis = _timed(
+    with kept.guarding():
+        emitted = _timed(seconds, "build", lambda: backend.emit(snn, **options))
+        judges = _timed(
             seconds,
-            "diagnosis",
-            lambda: _diagnosed(
-                snn, samples, labels, metric, score_output, diagnose, steps, progress
+            "ann",
+            lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
+        )
+        rule, left_out = chosen_rule(snn, anytime, judges[0], steps)
+        measurement: Measurement = _timed(
+            seconds,
+            "evaluation",
+            lambda: evaluate(
+                emitted,
+                samples,
+                judges,
+                timesteps=steps,
+                batch_size=size,
+                ann_macs=_ann_macs(snn.graph),
+                lowered_values=snn.activations,
+                anytime=rule,
+                progress=_stage(progress, "evaluation"),
+                checkpoint=kept.stage("evaluation"),
             ),
         )
+        # After the run, because a target may have rebuilt itself for what the samples needed.
+        few = slice(max(PARITY_ROWS, options.get("parity_samples", 0)))
+        parity = _timed(seconds, "parity", lambda: emitted.parity(some_rows(samples, few), steps))
+        rungs = Rungs(
+            snn,
+            backend.name,
+            samples,
+            judges[0].layout.readout,
+            measurement,
+            size,
+            progress=_stage(progress, "ladder"),
+            checkpoint=lambda name: kept.stage(f"ladder {name}"),
+        )
+        ladder = _timed(seconds, "ladder", rungs.all)
+        diagnosis = None
+        if diagnose is not None:
+            diagnosis = _timed(
+                seconds,
+                "diagnosis",
+                lambda: _diagnosed(
+                    snn, samples, labels, metric, score_output, diagnose, steps, progress
+                ),
+            )
+        quantised = _timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps))
+    whole = kept.earlier_seconds + time.perf_counter() - began
+    seconds["report"] = whole - seconds["build"] - measurement.seconds
     context = ReportContext(
         model=_model_record(snn),
         target=backend.name,
@@ -166,14 +195,14 @@ def evaluate_model(
         | {"schedule": snn.schedule, "discard": snn.network.readouts[0].discard}
         | emitted.fidelity(),
         calibration=snn.calibration | {"preprocessing": snn.preprocessing.to_json()},
-        ladder=rungs,
+        ladder=ladder,
         resources=emitted.resources(),
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
-        warnings=(*snn.warnings, *_range_warnings(snn, samples), *_run_warnings(measurement)),
+        warnings=(*snn.warnings, *_range_warnings(snn, rows), *_run_warnings(measurement)),
         notes=(*snn.notes, *_run_notes(snn, steps, num_samples, measurement), *left_out),
         approximations=snn.approximations,
-        quantised=_timed(seconds, "ties", lambda: _quantised_record(snn, samples, steps)),
+        quantised=quantised,
         settings=settings_of(snn, backend.name, steps),
         diagnosis=diagnosis,
     )
@@ -192,7 +221,7 @@ def _diagnosed(
 ) -> Diagnosis:
     from snnconvert.convert.diagnose import ROWS, diagnose
 
-    rows = {name: array[:ROWS] for name, array in samples.items()}
+    rows = some_rows(samples, slice(ROWS))
     known = {name: array[:ROWS] for name, array in labels.items()}
     judge = judges_of(snn, rows, known, metric=metric, score_output=score_output)[0]
     tell = None if progress is None else partial(progress, "diagnosis")
@@ -206,78 +235,46 @@ def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any
     return result
 
 
-def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(name, done, total)
+def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else partial(progress, name)
 
 
 def load_samples(
     snn: SpikingModel, x: Any, y: Any, limit: int | None
-) -> tuple[Samples, dict[str, npt.NDArray[Any]]]:
-    """Return preprocessed rows and their labels by output name."""
-    given = None
-    if y is not None:
-        named = y if isinstance(y, Mapping) else {UNNAMED: y}
-        given = {str(name): to_array(entry) for name, entry in named.items()}
+) -> tuple[Mapping[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """Return preprocessed rows, all at once, and their labels by output name."""
     return load_rows(
         x,
         snn.input_shapes,
         preprocessing=snn.preprocessing,
         limit=limit,
         outputs=snn.graph.output_names,
-        labels=given,
+        labels=_given_labels(y),
     )
+
+
+def _stored_rows(snn: SpikingModel, x: Any, y: Any, limit: int | None) -> StoredRows:
+    """Return preprocessed rows that are read in parts, and their labels."""
+    source = open_samples(
+        x,
+        snn.input_shapes,
+        preprocessing=snn.preprocessing,
+        limit=limit,
+        what="evaluation",
+        outputs=snn.graph.output_names,
+    )
+    return store_rows(source, _given_labels(y))
+
+
+def _given_labels(y: Any) -> dict[str, npt.NDArray[Any]] | None:
+    if y is None:
+        return None
+    named = y if isinstance(y, Mapping) else {UNNAMED: y}
+    return {str(name): to_array(entry) for name, entry in named.items()}
 
 
 def _ann_macs(graph: Graph) -> float:
     return float(ann_macs(n.op.operators for n in graph.nodes if isinstance(n.op, Affine)))
-
-
-def _ladder(
-    snn: SpikingModel,
-    target: str,
-    samples: Samples,
-    readout: str,
-    measured: Measurement,
-    batch_size: int,
-) -> tuple[Rung, ...]:
-    """Return the rungs between the ANN and the target, all on the same rows."""
-    timesteps = len(measured.accuracy)
-    plain = replace(snn.network, weight_bits=None)
-    levels = snn.network.timesteps or timesteps  # a staged network has the levels of its windows
-
-    def rung(name: str, run: Callable[[Samples], FloatArray]) -> Rung:
-        outputs = np.concatenate([run(rows) for rows in _batches(samples, batch_size)])
-        return Rung.measured(name, measured.standings.standing(outputs), len(outputs))
-
-    def on_cpu(network: Network) -> Callable[[Samples], FloatArray]:
-        simulation = get_backend("cpu").emit(network)
-        return lambda rows: simulation.run(rows, timesteps).outputs[readout][-1]
-
-    def as_measured(name: str) -> Rung:
-        return Rung.measured(name, measured.standings.ends(measured.samples)[1], measured.samples)
-
-    uncorrected = plain.replace_nodes(map(_uncorrected, plain.populations))
-    executable = prepare(_quantised(snn)).network
-    rungs = [
-        rung("quantised_ann", lambda rows: quantised_forward(executable, rows, levels)[readout])
-    ]
-    exact = get_backend(target).capabilities.exact and snn.network.reset == "subtract"
-    softly = with_reset(uncorrected, "subtract")
-    snn_network = plain if snn.network.reset == "subtract" else softly
-    if exact and snn.network.weight_bits is None:
-        rungs.append(as_measured("snn"))
-    else:
-        rungs.append(rung("snn", on_cpu(snn_network)))
-    if snn.network.weight_bits is None:
-        own = "no --weight-bits; a target's own precision is part of its own rung"
-        rungs.append(Rung("integer_snn", reason=own))
-    elif exact:
-        rungs.append(as_measured("integer_snn"))
-    else:
-        rungs.append(
-            rung("integer_snn", on_cpu(replace(snn_network, weight_bits=snn.network.weight_bits)))
-        )
-    return tuple(rungs)
 
 
 def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> dict[str, Any] | None:
@@ -286,10 +283,10 @@ def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> di
     if found is None:
         return None
     ops = {n.name: n.op for n in snn.graph.activations if isinstance(n.op, Relu)}
-    rows = {name: x[:TIE_ROWS] for name, x in samples.items()}
+    rows = some_rows(samples, slice(TIE_ROWS))
     network = prepare(
         replace(
-            snn.network.replace_nodes(map(_uncorrected, snn.network.populations)), weight_bits=None
+            snn.network.replace_nodes(map(uncorrected, snn.network.populations)), weight_bits=None
         )
     ).network
     reached = timesteps * spike_values(snn.network.populations[0].neuron).highest
@@ -306,52 +303,14 @@ def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> di
     }
 
 
-def _quantised(snn: SpikingModel) -> Network:
-    """Return the network whose quantised values are the bound of a converted one.
-
-    With the schedule full it is the network itself. Other corrections make up for what spikes do in
-    time, which quantised values do not: the bound has the file's weights and the same thresholds.
-    """
-    network = replace(snn.network, weight_bits=None)
-    if network.reset == "zero":
-        return network.replace_nodes(map(_uncorrected, network.populations))
-    if snn.schedule == "full" or not network.populations:
-        return network
-    highest = spike_values(network.populations[0].neuron).highest
-    built = build_network(
-        snn.graph,
-        {str(p.tensor): p.threshold * highest for p in network.populations},
-        input_bounds={node.name: node.bound for node in network.inputs},
-        neuron=network.populations[0].neuron,
-    )
-    return replace(built, fine=network.fine)
-
-
-def _uncorrected(population: Population) -> Population:
-    """Return the population without what was corrected for its dynamics alone.
-
-    Gains make up for spikes that reset to zero loses, initial potentials for those of the first
-    steps; quantised activations have neither loss, and half a threshold rounds them.
-    """
-    return replace(
-        population, amplitude=population.threshold, v_init=np.asarray(population.threshold / 2)
-    )
-
-
-def _batches(samples: Samples, size: int) -> Iterator[Samples]:
-    count = len(next(iter(samples.values())))
-    for start in range(0, count, size):
-        yield {name: rows[start : start + size] for name, rows in samples.items()}
-
-
 def _neuron(snn: SpikingModel) -> str:
     return ", ".join(dict.fromkeys(p.neuron for p in snn.network.populations))
 
 
-def _range_warnings(snn: SpikingModel, samples: Samples) -> Iterator[str]:
+def _range_warnings(snn: SpikingModel, rows: StoredRows) -> Iterator[str]:
     """Yield a warning where evaluation rows are of another magnitude than calibration rows."""
     for node in snn.network.inputs:
-        largest = float(np.abs(samples[node.name]).max(initial=0.0))
+        largest = rows.largest[node.name]
         if not node.bound / RANGE_RATIO <= largest <= node.bound * RANGE_RATIO:
             yield (
                 f"input {node.name!r}: calibration rows reach {node.bound:g}, evaluation rows "

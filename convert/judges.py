@@ -14,13 +14,13 @@ from snnconvert.convert.errors import DataError, UsageError, did_you_mean
 from snnconvert.convert.graph import OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.quantiser import Quantise
+from snnconvert.convert.rows import Samples, in_batches, some_rows
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.metric import Function, Metric
 from snnconvert.reports.metrics import find_metric
 from snnconvert.reports.readings import OutputLayout
 from snnconvert.reports.scores import Judge
 
-Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Labels: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Named: TypeAlias = str | Function | Metric
 MetricChoice: TypeAlias = Named | Mapping[str, Named] | None
@@ -179,12 +179,8 @@ def _scores(snn: SpikingModel, samples: Samples) -> dict[str, FloatArray]:
         return {}
     graph = original_graph(snn.model_bytes, snn.input_shapes)
     nodes = dict(zip(graph.output_names, graph.outputs, strict=True))
-    count = len(next(iter(samples.values())))
     parts = [
-        graph.evaluate(
-            {name: rows[start : start + BATCH] for name, rows in samples.items()},
-            [nodes[name] for name in wanted],
-        )
-        for start in range(0, count, BATCH)
+        graph.evaluate(some_rows(samples, here), [nodes[name] for name in wanted])
+        for here in in_batches(samples, BATCH)
     ]
     return {name: np.concatenate([part[nodes[name]] for part in parts]) for name in wanted}

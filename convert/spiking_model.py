@@ -132,6 +132,7 @@ class SpikingModel:
         batch_size: int | None = None,
         anytime: bool | AnytimeRule | None = None,
         diagnose: Mode | None = None,
+        resume: str | os.PathLike[str] | None = None,
         progress: Callable[[str, int, int | None], None] | None = None,
         **options: Any,
     ) -> Evaluation:
@@ -162,6 +163,9 @@ class SpikingModel:
             all; default: the network's own where it has one that fits.
         diagnose : {"single", "cumulative"}, optional
             Name the layers that lose most, see `diagnose`.
+        resume : path, optional
+            Where partial results are kept, batch by batch: the same call goes on from them after
+            an interruption. Removed when the evaluation is done.
         progress : callable, optional
             Called with (stage, done, total).
         **options
@@ -185,6 +189,7 @@ class SpikingModel:
             batch_size=batch_size,
             anytime=anytime,
             diagnose=diagnose,
+            resume=resume,
             progress=progress,
             **options,
         )

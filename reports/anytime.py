@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from snnconvert.backends.base import Emitted
 from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.rows import Samples, some_rows
+from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
 from snnconvert.reports.operations import InputActivity, Operations, count_operations
 from snnconvert.reports.scores import Judge, OutputScore, OutputTally
@@ -81,7 +83,7 @@ def why_not_anytime(judge: Judge) -> str:
     )
 
 
-class AnytimeRecorder:
+class AnytimeRecorder(Resumable):
     """Finds each sample's stop, batch by batch.
 
     Parameters
@@ -90,6 +92,8 @@ class AnytimeRecorder:
     judge : Judge
         Of the output that the rule watches.
     """
+
+    growing = ("_stops", "_outputs", "_changed")
 
     def __init__(self, rule: AnytimeRule, judge: Judge) -> None:
         self.rule, self.judge = rule, judge
@@ -157,7 +161,7 @@ class AnytimeRecorder:
 def operations_until(
     stops: npt.NDArray[np.int64],
     emitted: Emitted,
-    samples: Mapping[str, Array],
+    samples: Samples,
     *,
     latency: int,
     batch_size: int,
@@ -174,6 +178,7 @@ def operations_until(
     stops : (N,) int64 array
     emitted : Emitted
     samples : dict of (N, *shape) arrays
+        Read in batches.
     latency : int
         Steps in front of the readout window.
     batch_size : int
@@ -189,7 +194,7 @@ def operations_until(
         activity = InputActivity(network, steps)
         spikes = {p.name: np.zeros(p.size, np.int64) for p in network.populations}
         for start in range(0, len(rows), batch_size):
-            batch = {name: x[rows[start : start + batch_size]] for name, x in samples.items()}
+            batch = some_rows(samples, rows[start : start + batch_size])
             result = emitted.run(batch, timesteps)
             activity.add(batch)
             for name, total in spikes.items():

@@ -1,55 +1,33 @@
-"""Evaluation: run the samples through the target in batches and gather what report.json holds."""
+"""Evaluation: what a run of all samples gave, and everything else that report.json holds."""
 
 from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy.typing as npt
-
-from snnconvert.backends.base import Emitted, RunResult, check_timesteps
-from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.approximation import Approximation
-from snnconvert.convert.errors import DataError, OutputError, UsageError
-from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network
+from snnconvert.convert.errors import OutputError
 from snnconvert.reports.advice import DEFAULTS, Settings
-from snnconvert.reports.anytime import AnytimeRecorder, AnytimeResult, operations_until
+from snnconvert.reports.anytime import AnytimeResult
 from snnconvert.reports.diagnosis import Diagnosis
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
 from snnconvert.reports.ladder import Ladder, Rung, complete_ladder, ends_of_ladder
 from snnconvert.reports.layers import (
-    LayerRecorder,
     LayerStatistics,
-    recorders,
-    recorders_by_activation,
 )
-from snnconvert.reports.operations import InputActivity, Operations, count_operations
+from snnconvert.reports.operations import Operations
 from snnconvert.reports.scores import (
     INTERVALS,
     AnnResult,
-    Judge,
     MetricText,
     OutputScore,
-    OutputTally,
     ScoreRow,
     Standings,
 )
 from snnconvert.reports.text import count, measure
-
-Array: TypeAlias = npt.NDArray[Any]
-Activations: TypeAlias = Callable[[Mapping[str, Array]], Iterator[tuple[str, FloatArray]]]
-
-REBUILDS = 8
-"""How often a target may rebuild itself before its last build is taken as it is."""
-
-COMPARED_ROWS = 64
-"""Samples on which every layer is compared with the ANN's activation."""
 
 
 @dataclass(frozen=True)
@@ -306,190 +284,3 @@ class Evaluation:
             write_report(self, Path(folder))
         except OSError as error:
             raise OutputError(f"cannot write {folder}", why=str(error)) from error
-
-
-def evaluate(
-    emitted: Emitted,
-    samples: Mapping[str, Array],
-    judges: Sequence[Judge],
-    *,
-    timesteps: int,
-    batch_size: int,
-    ann_macs: float,
-    lowered_values: Activations | None = None,
-    compared_rows: int = COMPARED_ROWS,
-    anytime: AnytimeRule | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Measurement:
-    """Run all samples on the target, batch by batch, and compare them with the ANN.
-
-    Parameters
-    ----------
-    emitted : Emitted
-        The network on its target.
-    samples : dict of (N, *shape) arrays
-        Preprocessed, by input name.
-    judges : sequence of Judge
-        For every output its labels and the ANN's on the same samples; the headline first.
-    timesteps : int
-        Readout window T.
-    batch_size : int
-        Samples simulated at once; no more outputs than a batch's are ever held.
-    ann_macs : float
-        Multiply-adds of the ANN, see ``operations.ann_macs``.
-    lowered_values : callable, optional
-        Yields (population or its graph node, ANN activation) for samples that it is given.
-    compared_rows : int
-        How many of the first samples it is given.
-    anytime : AnytimeRule, optional
-        By which each sample's answer may come before T; for the headline and `timesteps`.
-    progress : callable, optional
-        Called with (samples done, samples in all).
-
-    Returns
-    -------
-    Measurement
-        The same for every batch size (sums of floats up to rounding).
-
-    Raises
-    ------
-    DataError
-        If samples and ANN outputs do not belong together.
-    UsageError
-        If `timesteps` or `batch_size` is out of range.
-    """
-    _check(samples, judges, batch_size)
-    for _ in range(REBUILDS):
-        network = emitted.executable
-        measured = _measure(
-            network,
-            emitted,
-            samples,
-            judges,
-            timesteps=timesteps,
-            batch_size=batch_size,
-            ann_macs=ann_macs,
-            lowered_values=lowered_values,
-            compared_rows=compared_rows,
-            anytime=anytime,
-            progress=progress,
-        )
-        # A target may rebuild itself for what a batch needed: then all rows run on the new one.
-        if emitted.executable is network:
-            break
-    return measured
-
-
-def _measure(
-    network: Network,
-    emitted: Emitted,
-    samples: Mapping[str, Array],
-    judges: Sequence[Judge],
-    *,
-    timesteps: int,
-    batch_size: int,
-    ann_macs: float,
-    lowered_values: Activations | None,
-    compared_rows: int,
-    anytime: AnytimeRule | None,
-    progress: Callable[[int, int], None] | None,
-) -> Measurement:
-    rows = judges[0].count
-    steps = check_timesteps(network, timesteps)
-    tallies = [OutputTally(judge, timesteps) for judge in judges]
-    activity = InputActivity(network, steps)
-    compared = min(compared_rows, rows) if lowered_values is not None else 0
-    recording = recorders(network, steps, compared)
-    details: dict[str, Any] = {}
-    seconds = 0.0
-    stopping = None if anytime is None else AnytimeRecorder(anytime, judges[0])
-    for start in range(0, rows, batch_size):
-        here = slice(start, min(start + batch_size, rows))
-        batch = {name: x[here] for name, x in samples.items()}
-        began = time.perf_counter()
-        result = emitted.run(batch, timesteps)
-        seconds += time.perf_counter() - began
-        for tally in tallies:
-            layout = tally.judge.layout
-            tally.add(here, result.outputs[layout.readout or layout.name])
-        if stopping is not None:
-            headline = judges[0].layout
-            stopping.add(result.outputs[headline.readout or headline.name])
-        activity.add(batch)
-        for name, recorder in recording.items():
-            recorder.add(result.spike_counts[name], result.event_counts(name))
-        if lowered_values is not None and start < compared:
-            _compare(recording, result, batch, min(here.stop, compared) - start, lowered_values)
-        _add_details(details, result.details)
-        if progress is not None:
-            progress(here.stop, rows)
-    scores = tuple(tally.result(steps - timesteps) for tally in tallies)
-    stopped = None
-    if stopping is not None:
-        latency = steps - timesteps
-        until = operations_until(
-            stopping.stops,
-            emitted,
-            samples,
-            latency=latency,
-            batch_size=batch_size,
-            ann_macs=ann_macs,
-        )
-        stopped = stopping.result(tallies[0], scores[0], latency, until)
-    return Measurement(
-        samples=rows,
-        outputs=scores,
-        layers=tuple(recorder.result() for recorder in recording.values()),
-        operations=count_operations(
-            network,
-            {name: recorder.total for name, recorder in recording.items()},
-            activity,
-            samples=rows,
-            steps=steps,
-            ann_macs=ann_macs,
-        ),
-        seconds=seconds,
-        standings=tallies[0],
-        details=details,
-        anytime=stopped,
-    )
-
-
-def _check(samples: Mapping[str, Array], judges: Sequence[Judge], batch_size: int) -> None:
-    if batch_size < 1:
-        raise UsageError(f"batch size must be at least 1, not {batch_size}")
-    lengths = {name: len(x) for name, x in samples.items()}
-    rows = next(iter(lengths.values()), 0)
-    if not rows:
-        raise DataError("no samples to evaluate")
-    for name, length in lengths.items():
-        if length != rows:
-            raise DataError(f"input {name!r} has {length:,} samples, the first input {rows:,}")
-    for judge in judges:
-        if judge.count != rows:
-            raise DataError(f"the ANN's outputs are for {judge.count:,} samples, not {rows:,}")
-
-
-def _add_details(total: dict[str, Any], batch: Mapping[str, Any]) -> None:
-    for name, value in batch.items():
-        if isinstance(value, Mapping):
-            _add_details(total.setdefault(name, {}), value)
-        elif name in total and isinstance(value, int) and not isinstance(value, bool):
-            total[name] += value
-        else:
-            total.setdefault(name, value)
-
-
-def _compare(
-    recording: Mapping[str, LayerRecorder],
-    result: RunResult,
-    batch: Mapping[str, Array],
-    rows: int,
-    lowered_values: Activations,
-) -> None:
-    """Compare the first rows of a batch with the ANN's activations."""
-    known = recorders_by_activation(recording)
-    for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
-        if name in known:
-            counts = result.spike_counts[known[name].population.name]
-            known[name].compare(counts[:rows], activation)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Input, Network, Population
 from snnconvert.convert.neurons import spike_values
+from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.statistics import PairMoments
 
 SATURATED_RATE = 15 / 16
@@ -116,7 +117,7 @@ def driven_steps(network: Network, steps: int) -> dict[str, int]:
     return driven
 
 
-class LayerRecorder:
+class LayerRecorder(Resumable):
     """Gathers one population's statistics, batch by batch.
 
     Parameters
@@ -130,6 +131,8 @@ class LayerRecorder:
     compare_rows : int
         Samples that will be compared with the ANN.
     """
+
+    growing = ("samples", "compared", "total", "_frequency", "_silent", "_moments", "_scatter")
 
     def __init__(self, population: Population, steps: int, driven: int, compare_rows: int) -> None:
         self.population = population
@@ -195,11 +198,13 @@ class LayerRecorder:
         return tuple(float(share) for share in shares)
 
 
-class _Scatter:
+class _Scatter(Resumable):
     """A fixed random choice of (sample, neuron) pairs, filled as their rows come by.
 
     The choice depends on the shape only, so the batch size changes nothing.
     """
+
+    growing = ("values",)
 
     def __init__(self, rows: int, neurons: int) -> None:
         self.neurons = neurons

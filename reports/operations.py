@@ -31,6 +31,7 @@ from snnconvert.convert.network import Input, Network, Population
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.relays import inline_relays
 from snnconvert.convert.snap import round_input
+from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.fan_out import connections, fan_out, is_injection
 
 Counts = npt.NDArray[np.int64]
@@ -89,7 +90,7 @@ def ann_macs(chains: Iterable[Chain]) -> int:
     return sum(op.multiply_adds for chain in chains for op in chain if isinstance(op, weighted))
 
 
-class InputActivity:
+class InputActivity(Resumable):
     """Counts the values of every input that are not zero, batch by batch.
 
     Parameters
@@ -99,6 +100,8 @@ class InputActivity:
     steps : int
         Simulated; frames of an event input beyond them do not enter.
     """
+
+    growing = ("active", "binary")
 
     def __init__(self, network: Network, steps: int) -> None:
         self.network = network

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 from snnconvert.convert.linear import Shape
+from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.class_metrics import AGREEMENT, PIXEL_AGREEMENT
 from snnconvert.reports.metric import Better, Metric
 from snnconvert.reports.readings import Array, OutputLayout, Reading
@@ -188,7 +189,7 @@ class Standings(Protocol):
     """Says how good outputs are on parts of the rows."""
 
     def standing(self, outputs: Array) -> Standing:
-        """Return how good other outputs (N, *shape) of the readout are, on all rows."""
+        """Return how good other outputs (n, *shape) of the readout are, on the first n rows."""
 
     def ends(self, rows: int) -> tuple[Standing, Standing]:
         """Return how good the ANN is, and the target at T, on the first rows."""
@@ -271,7 +272,7 @@ class Judge:
         )
 
 
-class OutputTally:
+class OutputTally(Resumable):
     """Scores one output after every timestep, batch by batch.
 
     Parameters
@@ -279,6 +280,8 @@ class OutputTally:
     judge : Judge
     timesteps : int
     """
+
+    growing = ("_labelled", "_like_ann")
 
     def __init__(self, judge: Judge, timesteps: int) -> None:
         self.judge, self.timesteps = judge, timesteps
@@ -348,8 +351,8 @@ class OutputTally:
         )
 
     def standing(self, outputs: Array) -> Standing:
-        """Return how good other outputs (N, *shape) of the readout are, on all rows."""
-        return self._standing(self.judge.reading(np.asarray(outputs)[None]), self.judge.count)
+        """Return how good other outputs (n, *shape) of the readout are, on the first n rows."""
+        return self._standing(self.judge.reading(np.asarray(outputs)[None]), len(outputs))
 
     def interval_of(self, outputs: Array) -> Bounds | None:
         """Return the 95 % interval of the headline for other outputs (N, *shape), on all rows."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.linear import FloatArray
+from snnconvert.reports.checkpoint import Resumable, State
 from snnconvert.reports.metric import Metric, SummedMetric
 from snnconvert.reports.metrics import Custom
 from snnconvert.reports.readings import Array, Reading
@@ -33,6 +34,12 @@ class Tally(Protocol):
 
     def add(self, here: slice, reading: Reading) -> None:
         """Take in the outputs of the rows `here`, (T, n, ...); in order."""
+
+    def state(self) -> State:
+        """Return what was taken in, see ``checkpoint.py``."""
+
+    def restore(self, state: State) -> None:
+        """Take up what was taken in before."""
 
     def curve(self) -> list[float | None]:
         """Return the metric after every timestep; None where it is not defined."""
@@ -65,7 +72,7 @@ def tally(metric: Metric, target: Target, timesteps: int) -> Tally:
     return CustomTally(metric, target, timesteps)
 
 
-class SummedTally:
+class SummedTally(Resumable):
     """A metric that is a function of sums over rows.
 
     Parameters
@@ -74,6 +81,8 @@ class SummedTally:
     target : Target
     timesteps : int
     """
+
+    growing = ("_sums", "_moments", "_last")
 
     def __init__(self, metric: SummedMetric, target: Target, timesteps: int) -> None:
         self.metric, self.targets = metric, target.rows
@@ -179,7 +188,7 @@ class SummedTally:
         return max(low, self.metric.low), min(high, self.metric.high)
 
 
-class CustomTally:
+class CustomTally(Resumable):
     """A user's function, which sees all rows at once.
 
     Parameters
@@ -193,6 +202,8 @@ class CustomTally:
     DataError
         While rows are added, if they take more than ``HELD_BYTES``.
     """
+
+    growing = ("_held",)
 
     def __init__(self, metric: Custom, target: Target, timesteps: int) -> None:
         self.metric, self.targets, self.timesteps = metric, target.rows, timesteps

@@ -25,9 +25,10 @@ from snnconvert.convert.linear import (
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 from snnconvert.reports.anytime import AnytimeResult
 from snnconvert.reports.diagnosis import Diagnosis, LayerDiagnosis, Mode
-from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext, evaluate
+from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext
 from snnconvert.reports.ladder import Rung
 from snnconvert.reports.layers import HISTOGRAM_BINS, LayerStatistics, ThresholdSummary
+from snnconvert.reports.measuring import evaluate
 from snnconvert.reports.operations import Operations
 from snnconvert.reports.readings import OutputLayout
 from snnconvert.reports.scores import (

@@ -22,7 +22,8 @@ from snnconvert.convert.memory import Memory
 from snnconvert.convert.pipeline import convert_model
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.energy import ENERGY_MODELS, EnergyModel
-from snnconvert.reports.evaluation import Measurement, evaluate
+from snnconvert.reports.evaluation import Measurement
+from snnconvert.reports.measuring import evaluate
 from snnconvert.reports.operations import ann_macs
 from snnconvert.tuning.figures import Figures
 from snnconvert.tuning.rows import Division

@@ -12,7 +12,8 @@ from snnconvert.backends.base import RunResult
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import DataError, UsageError
 from snnconvert.convert.network import Population
-from snnconvert.reports.evaluation import Evaluation, Measurement, evaluate
+from snnconvert.reports.evaluation import Evaluation, Measurement
+from snnconvert.reports.measuring import evaluate
 
 
 def exact(measured: Measurement) -> Measurement:
