@@ -7,7 +7,8 @@ from a bound on what can arrive in one step:
 
 - spike-fed sums of one step fit float32 (24 bits), unless that would leave weights fewer than
   ``MINIMUM_BITS`` bits or the network is to be fine, in which case they fit float64;
-- voltages, currents of analog inputs and biases fit float64 over ``MAXIMUM_STEPS`` steps.
+- voltages, currents of analog inputs and biases fit float64 over ``MAXIMUM_STEPS`` steps; where
+  spikes alone arrive, they lie on the grid of the sums.
 """
 
 from __future__ import annotations
@@ -129,10 +130,11 @@ def snap(network: Network) -> Executable:
         if isinstance(node, Population):
             highest = float(spike_values(node.neuron).highest)
             values[node.name] = _Value(1.0, np.full(node.shape, highest))
-            bias, v_init = (round_to_grid(x, arriving.grid) for x in (node.bias, node.v_init))
+            grid = arriving.state_grid
+            bias, v_init = (round_to_grid(x, grid) for x in (node.bias, node.v_init))
             node = replace(node, bias=bias, v_init=v_init)
         elif isinstance(node, Readout):
-            node = replace(node, bias=round_to_grid(node.bias, arriving.grid))
+            node = replace(node, bias=round_to_grid(node.bias, arriving.state_grid))
         else:
             values[node.name] = _Value(arriving.value_grid(chains), arriving.bound)
         nodes.append(node)
@@ -187,6 +189,14 @@ class _Arriving:
             self.fits_single = whole and not network.fine and self._fit(spiking, self.spike_grid)
             self.fits_double = self._fit(range(len(incoming)), self.grid)
 
+    @property
+    def state_grid(self) -> float:
+        """Grid of biases and voltages: that of the sums where spikes alone arrive.
+
+        The voltage then is an integer of few bits, which fast engines compute with.
+        """
+        return self.spike_grid if self.fits_single and not any(self.analog) else self.grid
+
     def _fit(self, connections: Iterable[int], grid: float) -> bool:
         sources = [self.incoming[i] for i in connections]
         return all(
@@ -215,7 +225,7 @@ class _Arriving:
             for operator in chain:
                 weights = weights_of(operator)
                 if weights is not None and weights.any():
-                    grid *= _common_power_of_two(weights)
+                    grid *= common_power_of_two(weights)
             grids.append(grid)
         return min(grids, default=1.0)
 
@@ -232,7 +242,7 @@ def _inner_grid(weights: FloatArray) -> float:
     """
     grid = power_of_two_above(float(np.abs(weights).max(initial=0.0))) * 2.0**-INNER_BITS
     rounded = round_to_grid(weights, grid)
-    return _common_power_of_two(rounded) if rounded.any() else grid
+    return common_power_of_two(rounded) if rounded.any() else grid
 
 
 def _last_grid(chain: Chain, source_grid: float, target_grid: float) -> float:
@@ -270,7 +280,7 @@ def _snap_chain(chain: Chain, last_grid: float | None) -> Chain:
     return tuple(operators)
 
 
-def _common_power_of_two(weights: FloatArray) -> float:
+def common_power_of_two(weights: FloatArray) -> float:
     """Return the largest power of two that divides every weight."""
     used = weights[weights != 0].astype(np.float64)
     mantissa, exponent = np.frexp(used)
@@ -288,6 +298,7 @@ def round_input(node: Input, x: FloatArray) -> FloatArray:
 __all__ = [
     "MAXIMUM_STEPS",
     "Executable",
+    "common_power_of_two",
     "power_of_two_above",
     "round_input",
     "round_to_grid",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -125,7 +126,6 @@ class CpuSimulation:
         Batches of samples go to threads; within a batch, torch gets the threads that are left.
         """
         from snnconvert.backends.cpu.batch import BatchRun
-        from snnconvert.backends.cpu.dense import exact_torch, torch_threads
 
         network = self.executable
         steps = check_timesteps(network, timesteps)
@@ -137,12 +137,20 @@ class CpuSimulation:
         workers = max(min(self.plan.threads, len(batches)), 1)
         program = self.program
 
+        inner = self.plan.threads // workers
+
         def simulate(rows: slice) -> None:
             part = {name: array[rows] for name, array in samples.items()}
-            BatchRun(program, part, steps, results, rows).run()
+            BatchRun(program, part, steps, results, rows, parts, inner).run()
 
-        inner = self.plan.threads // workers
-        with torch_threads(inner), exact_torch(), ThreadPoolExecutor(workers) as pool:
+        with ExitStack() as stack:
+            if not program.all_events(steps):
+                from snnconvert.backends.cpu.dense import exact_torch, torch_threads
+
+                stack.enter_context(torch_threads(inner))
+                stack.enter_context(exact_torch())
+            pool = stack.enter_context(ThreadPoolExecutor(workers))
+            parts = stack.enter_context(ThreadPoolExecutor(inner)) if inner > 1 else None
             for _ in pool.map(simulate, batches):
                 pass
         return RunResult(

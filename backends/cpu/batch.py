@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
@@ -10,9 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.backends.cpu.event_layer import (
+    AnalogLayer,
+    Arriving,
+    EventLayer,
+    Membranes,
+)
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program, is_analog
 from snnconvert.backends.cpu.schedule import Span, pieces, sending_spans, window
+from snnconvert.backends.cpu.sent import Sent
+from snnconvert.backends.cpu.taps import channels_of
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Input, Population, Readout, Relay
 from snnconvert.convert.snap import round_input
@@ -42,6 +51,8 @@ class BatchRun:
     results : Results
     rows : slice
         Where in the results the batch's samples go.
+    pool, threads : Executor, int
+        For parts of one sample.
     """
 
     def __init__(
@@ -51,21 +62,28 @@ class BatchRun:
         steps: int,
         results: Results,
         rows: slice,
+        pool: Executor | None = None,
+        threads: int = 1,
     ) -> None:
         network = program.network
+        self._pool, self._threads = pool, threads
         self._program, self._network, self._plan = program, network, program.plan
         self._steps, self._results, self._rows = steps, results, rows
         self._samples = {n.name: round_input(n, samples[n.name]) for n in network.inputs}
         self._n = len(next(iter(self._samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
         self._analog = self._analog_currents()
+        self._layers = {
+            name: layer for name, layer in program.layers.items() if program.fits(layer, steps)
+        }
         self._membranes = {
-            name: neurons.membranes(self._n) for name, neurons in program.neurons.items()
+            p.name: (self._layers.get(p.name) or program.neurons(p)).membranes(self._n)
+            for p in network.populations
         }
         self._sums = {r.name: np.zeros((self._n, *stored_shape(r.shape))) for r in network.readouts}
         self._chunk = Span(0, 0)
-        self._sent: dict[str, FloatArray] = {}
-        self._tails: dict[str, FloatArray] = {}
+        self._sent: dict[str, Sent] = {}
+        self._tails: dict[str, npt.NDArray[Any]] = {}
 
     def _frames(self) -> dict[str, int]:
         """Return the number of frames of each event input."""
@@ -89,12 +107,17 @@ class BatchRun:
             for node in self._network.nodes:
                 self._advance(node)
         for p in self._network.populations:
-            membranes, stored = self._membranes[p.name], (self._n, *stored_shape(p.shape))
-            counts = from_stored(membranes.counts.reshape(stored), p.shape)
-            self._results.counts[p.name][self._rows] = counts
+            self._results.counts[p.name][self._rows] = self._counted(p, "counts")
             if p.name in self._results.events:
-                events = from_stored(membranes.events.reshape(stored), p.shape)
-                self._results.events[p.name][self._rows] = events
+                self._results.events[p.name][self._rows] = self._counted(p, "events")
+
+    def _counted(self, node: Population, what: str) -> npt.NDArray[np.integer[Any]]:
+        """Return counts as (n, *shape)."""
+        counts = getattr(self._membranes[node.name], what)
+        if node.name in self._layers:
+            by_channel = counts[..., : channels_of(node.shape)].transpose(0, 2, 1)
+            return np.asarray(by_channel.reshape(self._n, *node.shape))
+        return from_stored(counts.reshape(self._n, *stored_shape(node.shape)), node.shape)
 
     def _advance(self, node: Input | Fed) -> None:
         """Take one node through the chunk."""
@@ -111,19 +134,23 @@ class BatchRun:
                 self._relay(node)
         self._release(node.name)
 
-    def _buffer(self, node: Population | Relay) -> FloatArray:
+    def _buffer(self, node: Population | Relay) -> Sent:
         """Return room for what a node sends in the chunk, behind the tail that delays need."""
-        reach = self._plan.reach[node.name]
-        steps = reach + self._chunk.stop - self._chunk.start
-        buffer = np.empty((steps, self._n, *stored_shape(node.shape)), self._plan.sends[node.name])
+        steps = self._plan.reach[node.name] + self._chunk.stop - self._chunk.start
+        dtype = None if node.name in self._layers else self._plan.sends[node.name]
+        sent = Sent(self._n, node.shape, steps, dtype)
         if node.name in self._tails:
-            buffer[:reach] = self._tails[node.name]
-        return buffer
+            sent.begin(self._tails[node.name])
+        return sent
 
     def _in_buffer(self, name: str, span: Span) -> FloatArray:
-        """Return the part of a node's buffer that belongs to a span of steps."""
+        """Return the part of a node's frames that belongs to a span of steps."""
+        steps = self._steps_in_buffer(name, span)
+        return self._sent[name].frames[steps]
+
+    def _steps_in_buffer(self, name: str, span: Span) -> slice:
         first = self._chunk.start - self._plan.reach[name]
-        return self._sent[name][span.start - first : span.stop - first]
+        return slice(span.start - first, span.stop - first)
 
     def _release(self, name: str) -> None:
         """Drop what no later node of this chunk reads; keep the tails for the next chunk."""
@@ -131,11 +158,61 @@ class BatchRun:
         for source in [s for s in self._sent if last_reader.get(s, name) == name]:
             reach = self._plan.reach[source]
             if reach:
-                self._tails[source] = self._sent[source][-reach:].copy()
+                self._tails[source] = self._sent[source].tail(reach)
             del self._sent[source]
 
     def _fire(self, node: Population) -> None:
-        neurons, membranes = self._program.neurons[node.name], self._membranes[node.name]
+        layer = self._layers.get(node.name)
+        if isinstance(layer, EventLayer):
+            self._fire_events(node, layer)
+        elif layer is not None:
+            self._fire_constant(node, layer)
+        else:
+            self._fire_dense(node)
+
+    def _fire_events(self, node: Population, layer: EventLayer) -> None:
+        firing, bits = self._spans[node.name], self._sent[node.name].bits
+        for piece in self._pieces(node, firing):
+            arriving, fires = self._events(node, piece), firing.covers(piece.start)
+            biased = self._bias_span(node).covers(piece.start)
+            if not (arriving or biased or fires):
+                continue
+            layer.advance(
+                self._program.method(layer, arriving),
+                self._membranes[node.name],
+                arriving,
+                bits,
+                self._steps_in_buffer(node.name, piece),
+                biased=biased,
+                firing=fires,
+                pool=self._pool,
+                threads=self._threads,
+            )
+
+    def _events(self, node: Population | Readout, piece: Span) -> list[Arriving]:
+        """Return what spikes in a piece, connection by connection."""
+        found = []
+        for feed, connection in enumerate(self._network.incoming(node.name)):
+            then = piece.delayed(-connection.delay)
+            if self._spans[connection.source].covers(then.start):
+                first = self._steps_in_buffer(connection.source, then).start
+                found.append(Arriving(feed, self._sent[connection.source].bits, first))
+        return found
+
+    def _fire_constant(self, node: Population, layer: AnalogLayer) -> None:
+        firing, bits = self._spans[node.name], self._sent[node.name].bits
+        for piece in self._pieces(node, firing):
+            constant, fires = self._constant(node, piece), firing.covers(piece.start)
+            if constant is None and not fires:
+                continue
+            current = np.zeros((1, node.size)) if constant is None else constant
+            plain = from_stored(current.reshape(-1, *stored_shape(node.shape)), node.shape)
+            by_position = plain.reshape(len(plain), channels_of(node.shape), -1).transpose(0, 2, 1)
+            steps = self._steps_in_buffer(node.name, piece)
+            layer.advance(self._membranes[node.name], by_position, bits, steps, firing=fires)
+
+    def _fire_dense(self, node: Population) -> None:
+        neurons, membranes = self._program.neurons(node), self._membranes[node.name]
         firing = self._spans[node.name]
         for piece in self._pieces(node, firing):
             sums, constant = self._arriving(node, piece), self._constant(node, piece)
@@ -168,8 +245,13 @@ class BatchRun:
 
     def _read(self, node: Readout) -> None:
         accumulated, total = self._results.accumulated[node.name], self._sums[node.name]
+        layer = self._layers.get(node.name)
         for piece in self._pieces(node):
-            sums, constant = self._arriving(node, piece), self._constant(node, piece)
+            constant = self._constant(node, piece)
+            if isinstance(layer, EventLayer):
+                sums = self._sums_of_events(node, layer, piece)
+            else:
+                sums = self._arriving(node, piece)
             currents = np.zeros((piece.stop - piece.start, *total.shape))
             if sums is not None:
                 currents += sums
@@ -183,6 +265,25 @@ class BatchRun:
                 seen = currents[span.start - piece.start : span.stop - piece.start]
                 steps = slice(span.start - node.start, span.stop - node.start)
                 accumulated[steps, self._rows] = from_stored(seen, node.shape)
+
+    def _sums_of_events(self, node: Readout, layer: EventLayer, piece: Span) -> FloatArray | None:
+        arriving, length = self._events(node, piece), piece.stop - piece.start
+        if not arriving:
+            return None
+        sums = np.empty((self._n, layer.positions, length, layer.channels), np.int32)
+        layer.advance(
+            self._program.method(layer, arriving),
+            Membranes(sums, sums),
+            arriving,
+            sums,
+            slice(0, length),
+            biased=False,
+            firing=False,
+            pool=self._pool,
+            threads=self._threads,
+        )
+        plain = sums[..., : channels_of(node.shape)].transpose(2, 0, 3, 1) * layer.numbers.unit
+        return to_stored(plain.reshape(length, self._n, *node.shape), node.shape)
 
     def _pieces(self, node: Fed, *spans: Span) -> list[Span]:
         """Cut the chunk where what drives the node, or the given span, begins or ends."""
@@ -204,7 +305,7 @@ class BatchRun:
             if is_analog(self._network, connection) or not open_then:
                 continue
             sent = self._sending(connection.source, then)
-            sums = self._program.kernels[id(connection)].currents(sent)
+            sums = self._program.kernel(connection).currents(sent)
             if total is None:
                 total, owned = sums, not np.may_share_memory(sums, sent)
             elif owned:

@@ -1,20 +1,32 @@
-"""A network compiled for this engine: a kernel for each connection, parameters in memory order."""
+"""A network compiled for this engine: a layer of events where one fits, dense kernels elsewhere."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from snnconvert.backends.cpu.dense import DenseKernel
+from snnconvert.backends.cpu.choose import cheapest
+from snnconvert.backends.cpu.event_layer import AnalogLayer, Arriving, EventLayer
+from snnconvert.backends.cpu.fixed_point import by_position, fixed_point, padded
+from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import per_neuron
-from snnconvert.backends.cpu.neurons import Neurons
 from snnconvert.backends.cpu.plan import Plan
+from snnconvert.backends.cpu.sent import SLACK
+from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
+from snnconvert.convert.neurons import spike_values
+
+if TYPE_CHECKING:
+    from snnconvert.backends.cpu.neurons import Neurons
+
+Layer: TypeAlias = EventLayer | AnalogLayer
 
 
-class LayerKernel(Protocol):
+class DenseOperators(Protocol):
     """A way to compute the currents of one connection."""
 
     def currents(self, sent: FloatArray) -> FloatArray:
@@ -31,9 +43,8 @@ class Program:
     ----------
     network : Network
     plan : Plan
-    kernels : dict of int to LayerKernel
-        By ``id`` of the connection; connections of analog inputs have none.
-    neurons : dict of str to Neurons
+    layers : dict of str to EventLayer or AnalogLayer
+        The nodes that compute with spikes as bits.
     biases : dict of str to (1, size) float64 array
         Of the populations and readouts whose bias is not zero.
     last_reader : dict of str to str
@@ -43,12 +54,7 @@ class Program:
     def __init__(self, network: Network, plan: Plan) -> None:
         self.network = network
         self.plan = plan
-        self.kernels: dict[int, LayerKernel] = {
-            id(c): DenseKernel(c.operators, network[c.source].shape, plan.sums[c.target])
-            for c in network.connections
-            if not is_analog(network, c)
-        }
-        self.neurons = {p.name: Neurons.of(p) for p in network.populations}
+        self.layers = dict(_layers(network))
         self.biases = {
             n.name: per_neuron(n.bias, n.shape)[None]
             for n in network.nodes
@@ -57,9 +63,95 @@ class Program:
         self.last_reader = {
             c.source: n.name for n in network.nodes for c in network.incoming(n.name)
         }
+        self._methods: dict[str, Method] = {}
+        self._kernels: dict[int, DenseOperators] = {}
+        self._neurons: dict[str, Neurons] = {}
+        self._lock = threading.Lock()
+
+    def fits(self, layer: Layer, steps: int) -> bool:
+        """Tell whether a layer's integers hold the voltages of so many steps."""
+        return isinstance(layer, AnalogLayer) or steps <= layer.numbers.longest
+
+    def all_events(self, steps: int) -> bool:
+        """Tell whether no node of a run needs dense operators."""
+        fed = [n for n in self.network.nodes if not isinstance(n, Input)]
+        return all(n.name in self.layers and self.fits(self.layers[n.name], steps) for n in fed)
+
+    def method(self, layer: EventLayer, arriving: Sequence[Arriving]) -> Method:
+        """Return how a layer is computed: chosen when its first spikes are seen."""
+        with self._lock:
+            name = layer.node.name
+            if name not in self._methods:
+                self._methods[name] = cheapest(layer, arriving)
+                layer.tables(self._methods[name])
+            return self._methods[name]
+
+    def kernel(self, connection: Connection) -> DenseOperators:
+        """Return the dense operators of a connection, made at the first use."""
+        from snnconvert.backends.cpu.dense import DenseKernel
+
+        with self._lock:
+            if id(connection) not in self._kernels:
+                source = self.network[connection.source].shape
+                dtype = self.plan.sums[connection.target]
+                self._kernels[id(connection)] = DenseKernel(connection.operators, source, dtype)
+            return self._kernels[id(connection)]
+
+    def neurons(self, population: Population) -> Neurons:
+        """Return the parameters of a population, in stored order."""
+        from snnconvert.backends.cpu.neurons import Neurons
+
+        with self._lock:
+            if population.name not in self._neurons:
+                self._neurons[population.name] = Neurons.of(population)
+            return self._neurons[population.name]
 
 
 def is_analog(network: Network, connection: Connection) -> bool:
     """Tell whether a connection brings a current that is constant while its input is open."""
     source = network[connection.source]
     return isinstance(source, Input) and source.encoding == "current"
+
+
+def _layers(network: Network) -> list[tuple[str, Layer]]:
+    found = []
+    for node in network.nodes:
+        if isinstance(node, Population | Readout):
+            layer = _layer(network, node)
+            if layer is not None:
+                found.append((node.name, layer))
+    return found
+
+
+def _layer(network: Network, node: Population | Readout) -> Layer | None:
+    if isinstance(node, Population) and not _plain(node):
+        return None
+    incoming = network.incoming(node.name)
+    if isinstance(node, Population) and all(is_analog(network, c) for c in incoming):
+        rows = (by_position(p, node.shape) for p in (node.threshold, node.v_init, node.bias))
+        return AnalogLayer(node, *rows)
+    feeds = [_taps(network, connection) for connection in incoming]
+    usable = [taps for taps in feeds if taps is not None]
+    if len(usable) < len(feeds) or not feeds:
+        return None
+    numbers = fixed_point(node, usable)
+    return None if numbers is None else EventLayer(node, usable, numbers)
+
+
+def _plain(population: Population) -> bool:
+    return spike_values(population.neuron).binary and bool(np.all(population.amplitude == 1))
+
+
+def _taps(network: Network, connection: Connection) -> Taps | None:
+    """Return the taps of a connection from plain neurons, None for any other."""
+    source, target = network[connection.source], network[connection.target]
+    if not isinstance(source, Population) or not _plain(source):
+        return None
+    taps = taps_of(connection.operators, source.shape)
+    if taps is None or not taps.diagonal:
+        return taps
+    # A kernel loads the bytes of as many channels as it has, shifted by whole bytes.
+    over = (padded(channels_of(target.shape)) + abs(taps.shift)) // 8
+    if taps.shift % 8 == 0 and over <= SLACK:
+        return taps
+    return as_rows(taps, channels_of(source.shape))

@@ -15,6 +15,8 @@ from networks import Case, assert_same_run, cases
 
 from snnconvert.backends.base import get_backend, prepare
 from snnconvert.backends.cpu import CpuBackend, CpuSimulation
+from snnconvert.backends.cpu.dense import DenseKernel
+from snnconvert.backends.cpu.event_layer import EventLayer
 from snnconvert.backends.cpu.plan import make_plan, number_types, state_bytes, step_bytes
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError, UnsupportedModelError, UsageError
@@ -103,13 +105,16 @@ def test_on_a_dyadic_grid_it_equals_the_network_as_it_was_before_preparation(cas
 
 
 class Poisoned:
-    """NumPy, except that new arrays hold NaN until they are written."""
+    """NumPy, except that new arrays hold NaN, or ones in every bit, until they are written."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
 
-    def empty(self, shape: Any, dtype: Any) -> Any:
-        return np.full(shape, np.nan, dtype)
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
+        if np.issubdtype(dtype, np.floating):
+            return np.full(shape, np.nan, dtype)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return np.full(size, 255, np.uint8).view(dtype).reshape(shape)
 
 
 @some
@@ -121,7 +126,8 @@ def test_chunks_and_threads_change_nothing(case: Case, chunk: int, threads: int)
     small = CpuSimulation(executable, threads=threads, memory_bytes=memory)
     assert (small.plan.chunk, small.plan.batch, small.plan.threads) == (chunk, 1, threads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("snnconvert.backends.cpu.batch.np", Poisoned())
+        for module in ("batch", "sent", "event_layer"):
+            patch.setattr(f"snnconvert.backends.cpu.{module}.np", Poisoned())
         assert_equals_the_reference(small, case)
 
 
@@ -207,21 +213,12 @@ def test_parity_states_what_was_compared(rng: np.random.Generator) -> None:
     assert compared["spikes"] > 0
 
 
-class Wrong:
-    """A kernel whose currents are a little off."""
-
-    def __init__(self, kernel: Any, error: float) -> None:
-        self.kernel, self.error = kernel, error
-
-    def currents(self, sent: FloatArray) -> FloatArray:
-        return np.asarray(self.kernel.currents(sent) + sent.dtype.type(self.error))
-
-
 def broken(simulation: CpuSimulation, target: str, error: float) -> CpuSimulation:
-    """The simulation with a wrong kernel for the connections into a node."""
-    for connection in simulation.executable.incoming(target):
-        kernel = simulation.program.kernels[id(connection)]
-        simulation.program.kernels[id(connection)] = Wrong(kernel, error)
+    """The simulation with sums into a node that are a little off."""
+    layer = simulation.program.layers[target]
+    assert isinstance(layer, EventLayer)
+    for table in layer.tables("patterns") + layer.tables("events"):
+        table += round(error / layer.numbers.unit)
     return simulation
 
 
@@ -306,21 +303,25 @@ def test_it_is_registered() -> None:
     assert isinstance(get_backend("cpu"), CpuBackend)
 
 
-def test_the_settings_of_torch_are_neither_used_nor_changed(rng: np.random.Generator) -> None:
+def test_the_settings_of_torch_are_neither_used_nor_changed(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A training script may have allowed bfloat16 products; the sums here must stay exact."""
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
-    simulation = CpuBackend().emit(convolutional(rng, channels=16), threads=2)
+    plain = convolutional(rng, channels=16)
+    graded = plain.replace_nodes(replace(p, neuron="graded:2") for p in plain.populations)
+    simulation = CpuBackend().emit(graded, threads=2)
+    assert not simulation.program.all_events(8), "graded spikes are floats, for torch"
     seen = []
+    currents = DenseKernel.currents
 
-    class Watching(Wrong):
-        def currents(self, sent: FloatArray) -> FloatArray:
-            mkldnn: Any = torch.backends.mkldnn
-            precisions = (mkldnn.conv.fp32_precision, mkldnn.matmul.fp32_precision)
-            seen.append((*precisions, torch.get_num_threads()))
-            return np.asarray(self.kernel.currents(sent))
+    def watched(kernel: DenseKernel, sent: FloatArray) -> FloatArray:
+        mkldnn: Any = torch.backends.mkldnn
+        precisions = (mkldnn.conv.fp32_precision, mkldnn.matmul.fp32_precision)
+        seen.append((*precisions, torch.get_num_threads()))
+        return currents(kernel, sent)
 
-    kernels = simulation.program.kernels
-    kernels.update({key: Watching(kernel, 0.0) for key, kernel in kernels.items()})
+    monkeypatch.setattr(DenseKernel, "currents", watched)
     try:
         torch.set_float32_matmul_precision("medium")
         mkldnn: Any = torch.backends.mkldnn

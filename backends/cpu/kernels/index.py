@@ -1,0 +1,75 @@
+"""Lists of events: for each position and step, the channels that spiked."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.cpu.kernels.emitter import BYTE, LONG, SHORT, Emitter, vector
+from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
+
+SLACK = 32
+"""Bytes behind the last event that readers may load and writers may overwrite."""
+
+
+@cache
+def _kernel() -> Kernel:
+    return compile_kernel("events", _emit())
+
+
+@cache
+def _positions() -> npt.NDArray[np.uint8]:
+    """Return, for each byte, its bits' places (8 unsigned 16-bit numbers) and their number."""
+    table = np.zeros((256, 12), np.uint16)
+    for byte in range(256):
+        places = [i for i in range(8) if byte >> i & 1]
+        table[byte, : len(places)] = places
+        table[byte, 8] = 2 * len(places)
+    return np.ascontiguousarray(table).view(np.uint8)
+
+
+def _emit() -> str:
+    """Arguments: 0 spikes, 1 rows (positions times steps), 2 bytes a row, 3 ends, 4 events,
+    5 table."""
+    e = Emitter("events")
+    spikes, rows, width, ends, events, table = (e.argument(i) for i in range(6))
+    item = e.variable(events)
+    with e.loop(LONG(0), rows) as row:
+        e.store(e.get(item), e.add(ends, e.multiply(row, LONG(8))))
+        bits = e.add(spikes, e.multiply(row, width))
+        with e.loop(LONG(0), width) as group:
+            byte = e.load_wide(e.add(bits, group), BYTE)
+            entry = e.add(table, e.multiply(byte, LONG(24)))
+            first = e.builder.trunc(e.multiply(group, LONG(8)), SHORT)
+            places = e.add(e.load(entry, vector(SHORT, 8)), e.splat(first, 8))
+            e.store(places, e.get(item))
+            e.set(item, e.add(e.get(item), e.load_wide(entry, SHORT, 16)))
+    e.store(e.get(item), e.add(ends, e.multiply(rows, LONG(8))))
+    return e.text()
+
+
+class Events:
+    """The channels that spiked, for each position and step, as addresses of their ends.
+
+    Parameters
+    ----------
+    spikes : (positions, steps, bytes) uint8 array
+        One bit a channel.
+
+    Attributes
+    ----------
+    ends : (positions * steps + 1,) int64 array
+        Addresses of the first event of each row, and of the end.
+    """
+
+    def __init__(self, spikes: npt.NDArray[np.uint8]) -> None:
+        rows = spikes.shape[0] * spikes.shape[1]
+        total = int(np.bitwise_count(spikes).sum(dtype=np.int64))
+        self.ends = np.empty(rows + 1, np.int64)
+        self._events = np.empty(total + SLACK, np.uint16)
+        table = _positions()
+        addresses = [spikes.ctypes.data, rows, spikes.shape[2], self.ends.ctypes.data]
+        addresses += [self._events.ctypes.data, table.ctypes.data]
+        _kernel()(np.array(addresses, np.int64))

@@ -1,0 +1,336 @@
+"""Kernels of a layer: sum weight rows of the spikes that arrive, integrate, compare, reset, fire.
+
+All of a position's timesteps are computed while its voltages stay in registers; spikes come and go
+as bits, channels side by side. Everything is integers: a snapped network's sums are multiples of
+one power of two, so fixed-point numbers of 32 bits (16 for weights of few bits) hold them exactly,
+and any order of the terms gives the same result.
+
+Two ways to find the rows:
+
+- *patterns*: eight inputs are one byte of spikes, and a table has the summed rows of all its 256
+  patterns. One vector addition stands for eight inputs whether they spike or not: for narrow
+  layers, whose tables stay in the cache.
+- *events*: a list of the inputs that spiked; one addition a spike. For wide and quiet layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from llvmlite import ir
+
+from snnconvert.backends.cpu.kernels.emitter import (
+    BYTE,
+    DOUBLE,
+    INT,
+    LONG,
+    SHORT,
+    Emitter,
+    vector,
+)
+from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
+
+Method = Literal["patterns", "events"]
+
+HEADER = 16
+"""Arguments in front of the feeds."""
+
+FEED = 8
+"""Arguments of a feed."""
+
+ROWS, DIAGONAL = 0, 1
+"""Kinds of feeds: rows of a table for all channels, or one weight a channel."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a kernel is compiled for.
+
+    Attributes
+    ----------
+    method : {"patterns", "events"}
+    lanes : int
+        Channels in a vector: 16, or 32 of narrow numbers.
+    vectors : int
+        Vectors in a block of channels, whose voltages stay in registers.
+    steps : int
+        Timesteps computed at once.
+    narrow : bool
+        Sums of a step are 16-bit numbers instead of 32-bit ones.
+    to_zero : bool
+        Reset to zero instead of by subtraction.
+    fires : bool
+        False: the sums are written out instead (a readout).
+    analog : bool
+        Voltages, thresholds and biases are float64: what arrives is a constant current.
+    """
+
+    method: Method
+    lanes: int
+    vectors: int
+    steps: int
+    narrow: bool = False
+    to_zero: bool = False
+    fires: bool = True
+    analog: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the compiled function."""
+        end = ("zero" if self.to_zero else "subtract") if self.fires else "read"
+        width = "narrow" if self.narrow else "analog" if self.analog else "wide"
+        return f"{self.method}_{self.lanes}x{self.vectors}x{self.steps}_{width}_{end}"
+
+
+@cache
+def layer_kernel(form: Form) -> Kernel:
+    """Return the compiled kernel of a form."""
+    return compile_kernel(form.name, _Layer(form).emit())
+
+
+class _Layer:
+    """Writes one kernel.
+
+    Arguments: 0 first position, 1 last position, 2 steps, 3 voltages, 4 counts, 5 biases, 6 bytes
+    of biases a position, 7 thresholds, 8 bytes of thresholds a position, 9 spikes out (or sums),
+    10 their bytes a position, 11 their bytes a step, 12 blocks of channels, 13 feeds, 14 scratch
+    for lists. A feed: kind, source spikes (or events), starts of the taps, taps
+    (offset into the source, address of the table), bytes of the source a step, bytes of channels,
+    bytes from one group's table to the next, first byte of a diagonal feed's channels.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.form, self.e = form, Emitter(form.name)
+        e = self.e
+        (self.first, self.last, self.steps, self.voltages, self.counts, self.biases) = (
+            e.argument(i) for i in range(6)
+        )
+        self.bias_stride, self.thresholds, self.threshold_stride = (
+            e.argument(i) for i in range(6, 9)
+        )
+        self.out, self.out_position, self.out_step, self.blocks, self.feeds, self.scratch = (
+            e.argument(i) for i in range(9, 15)
+        )
+        self.narrow = SHORT if form.narrow else INT
+        self.sums = vector(self.narrow, form.lanes)
+        self.wide = vector(INT, form.lanes)
+        self.state = vector(DOUBLE if form.analog else INT, form.lanes)
+        self.number_bytes = 8 if form.analog else 4
+        self.row_bytes = form.lanes * (2 if form.narrow else 4)
+        self.channels = form.lanes * form.vectors
+
+    def emit(self) -> str:
+        """Return the module's text."""
+        e = self.e
+        with e.loop(self.first, self.last) as position:
+            if self.form.method == "events":
+                self._list_events(position)
+            with e.loop(LONG(0), self.blocks) as block:
+                self._block(position, block)
+        return e.text()
+
+    def _block(self, position: Any, block: Any) -> None:
+        e, form = self.e, self.form
+        neuron = e.multiply(e.add(e.multiply(position, self.blocks), block), LONG(self.channels))
+        inside = e.multiply(block, LONG(self.number_bytes * self.channels))
+        bias = e.add(self.biases, e.multiply(position, self.bias_stride), inside)
+        size = self.number_bytes * form.lanes
+        biases = [e.load(bias, self.state, size * k) for k in range(form.vectors)]
+        state = _State(self, neuron, position, inside) if form.fires else None
+        whole = e.multiply(e.builder.sdiv(self.steps, LONG(form.steps)), LONG(form.steps))
+        for first, last, together in ((LONG(0), whole, form.steps), (whole, self.steps, 1)):
+            if form.steps == 1 and first is whole:
+                continue
+            with e.loop(first, last, together) as step:
+                sums = self._sums(position, block, step, together)
+                for j in range(together):
+                    self._finish(state, position, block, e.add(step, LONG(j)), sums[j], biases)
+        if state is not None:
+            state.write_back()
+
+    def _finish(
+        self, state: Any, position: Any, block: Any, step: Any, sums: Any, biases: Any
+    ) -> None:
+        e, form = self.e, self.form
+        out = e.add(
+            self.out, e.multiply(position, self.out_position), e.multiply(step, self.out_step)
+        )
+        for k in range(form.vectors):
+            current = biases[k]
+            if not form.analog:
+                arrived = e.get(sums[k])
+                wide = e.builder.sext(arrived, self.wide) if form.narrow else arrived
+                current = e.add(wide, biases[k])
+            if state is None:
+                place = e.add(out, e.multiply(block, LONG(4 * self.channels)))
+                e.store(current, place, 4 * form.lanes * k)
+                continue
+            bits = state.advance(k, current)
+            place = e.add(out, e.multiply(block, LONG(self.channels // 8)))
+            e.store(bits, place, form.lanes // 8 * k)
+
+    def _sums(self, position: Any, block: Any, step: Any, together: int) -> list[list[Any]]:
+        """Return variables with the sums of `together` steps."""
+        e, form = self.e, self.form
+        zero = ir.Constant(self.sums, None)
+        sums = [[e.variable(zero) for _ in range(form.vectors)] for _ in range(together)]
+        if form.analog:
+            return sums
+        if form.method == "events":
+            self._add_events(sums, block, step)
+        with e.loop(LONG(0), self.feeds) as f:
+            feed = _Feed(e, f)
+            with feed.taps(position) as (source, table):
+                source = e.add(source, e.multiply(step, feed.step))
+                if form.method == "patterns":
+                    e.choose(
+                        e.equal(feed.kind, LONG(ROWS)),
+                        lambda: self._add_patterns(sums, feed, source, table, block),
+                        lambda: self._add_diagonal(sums, feed, source, table, block),
+                    )
+                else:
+                    with e.when(e.equal(feed.kind, LONG(DIAGONAL))):
+                        self._add_diagonal(sums, feed, source, table, block)
+        return sums
+
+    def _add_patterns(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
+        e, form = self.e, self.form
+        row = e.multiply(self.blocks, LONG(self.row_bytes * form.vectors))
+        inside = e.add(table, e.multiply(block, LONG(self.row_bytes * form.vectors)))
+        with e.loop(LONG(0), feed.groups) as group:
+            rows = e.add(inside, e.multiply(group, feed.group))
+            at = e.add(source, group)
+            for j, step_sums in enumerate(sums):
+                pattern = e.load_wide(e.add(at, e.multiply(feed.step, LONG(j))), BYTE)
+                address = e.add(rows, e.multiply(pattern, row))
+                self._add_row(step_sums, address)
+
+    def _add_row(self, sums: Any, address: Any) -> None:
+        e = self.e
+        for k, total in enumerate(sums):
+            e.set(total, e.add(e.get(total), e.load(address, self.sums, self.row_bytes * k)))
+
+    def _add_diagonal(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
+        """Add the weights of the channels that spiked."""
+        e, form = self.e, self.form
+        weights = e.add(table, e.multiply(block, LONG(self.row_bytes * form.vectors)))
+        channels = e.add(source, feed.shift, e.multiply(block, LONG(self.channels // 8)))
+        mask_type, zero = ir.IntType(form.lanes), ir.Constant(self.sums, None)
+        for k in range(form.vectors):
+            row = e.load(weights, self.sums, self.row_bytes * k)
+            for j, step_sums in enumerate(sums):
+                at = e.add(channels, e.multiply(feed.step, LONG(j)))
+                bits = e.load(at, mask_type, form.lanes // 8 * k)
+                chosen = e.builder.bitcast(bits, vector(ir.IntType(1), form.lanes))
+                arrived = e.builder.select(chosen, row, zero)
+                e.set(step_sums[k], e.add(e.get(step_sums[k]), arrived))
+
+    def _add_events(self, sums: Any, block: Any, step: Any) -> None:
+        """Add the rows in the list of a step: events come one step at a time."""
+        e = self.e
+        ends = e.add(self.scratch, e.multiply(step, LONG(8)))
+        inside = e.multiply(block, LONG(self.row_bytes * self.form.vectors))
+        with e.loop(e.load(ends, LONG), e.load(ends, LONG, 8), 8) as item:
+            self._add_row(sums[0], e.add(e.load(item, LONG), inside))
+
+    def _list_events(self, position: Any) -> None:
+        """Gather the rows of each step: the scratch begins with where each list ends.
+
+        Sixteen at a time are copied where there are fewer: what is written beyond the end is
+        overwritten by the next tap.
+        """
+        e = self.e
+        items = e.variable(e.add(self.scratch, e.multiply(self.steps, LONG(8)), LONG(8)))
+        with e.loop(LONG(0), self.steps) as step:
+            e.store(e.get(items), e.add(self.scratch, e.multiply(step, LONG(8))))
+            with e.loop(LONG(0), self.feeds) as f:
+                feed = _Feed(e, f)
+                with e.when(e.equal(feed.kind, LONG(ROWS))), feed.taps(position) as tap:
+                    self._copy_events(feed, step, tap, items)
+        e.store(e.get(items), e.add(self.scratch, e.multiply(self.steps, LONG(8))))
+
+    def _copy_events(self, feed: Any, step: Any, tap: Any, items: Any) -> None:
+        e, lanes = self.e, 8
+        ends, table = tap
+        ends = e.add(ends, e.multiply(step, LONG(8)))
+        first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
+        tables = e.splat(table, lanes)
+        row = e.splat(e.multiply(self.blocks, LONG(self.row_bytes * self.form.vectors)), lanes)
+        to = e.get(items)
+        with e.loop(first, last, 2 * lanes) as at:
+            channels = e.builder.zext(e.load(at, vector(SHORT, lanes)), vector(LONG, lanes))
+            addresses = e.add(e.multiply(channels, row), tables)
+            e.store(addresses, e.add(to, e.multiply(e.builder.sub(at, first), LONG(4))))
+        count = e.builder.sub(last, first)
+        e.set(items, e.add(to, e.multiply(count, LONG(4))))
+
+
+class _Feed:
+    """The arguments of one feed."""
+
+    def __init__(self, e: Emitter, index: Any) -> None:
+        self.e = e
+        at = e.add(e.arguments_address, LONG(8 * HEADER), e.multiply(index, LONG(8 * FEED)))
+        (self.kind, self.source, self.starts, self._taps, self.step, self.groups) = (
+            e.load(at, LONG, 8 * i) for i in range(6)
+        )
+        self.group, self.shift = e.load(at, LONG, 48), e.load(at, LONG, 56)
+
+    def taps(self, position: Any) -> Any:
+        """Repeat what is written inside for each tap: source address, table address."""
+        return _taps(self.e, self.starts, self._taps, self.source, position)
+
+
+class _taps:
+    def __init__(self, e: Emitter, starts: Any, taps: Any, source: Any, position: Any) -> None:
+        at = e.add(starts, e.multiply(position, LONG(8)))
+        self._e, self._taps, self._source = e, taps, source
+        self._loop = e.loop(e.load(at, LONG), e.load(at, LONG, 8))
+
+    def __enter__(self) -> Any:
+        e, tap = self._e, self._loop.__enter__()
+        at = e.add(self._taps, e.multiply(tap, LONG(16)))
+        return e.add(self._source, e.load(at, LONG)), e.load(at, LONG, 8)
+
+    def __exit__(self, *error: Any) -> None:
+        self._loop.__exit__(*error)
+
+
+class _State:
+    """Voltages and counts of a block of channels, in registers from the first step to the last."""
+
+    def __init__(self, layer: _Layer, neuron: Any, position: Any, inside: Any) -> None:
+        e, form = layer.e, layer.form
+        self.layer, self.e = layer, e
+        self.voltage = e.add(layer.voltages, e.multiply(neuron, LONG(layer.number_bytes)))
+        self.count = e.add(layer.counts, e.multiply(neuron, LONG(4)))
+        threshold = e.add(layer.thresholds, e.multiply(position, layer.threshold_stride), inside)
+        size, kinds = layer.number_bytes * form.lanes, range(form.vectors)
+        self.v = [e.variable(e.load(self.voltage, layer.state, size * k)) for k in kinds]
+        self.n = [e.variable(e.load(self.count, layer.wide, 4 * form.lanes * k)) for k in kinds]
+        self.thresholds = [e.load(threshold, layer.state, size * k) for k in kinds]
+
+    def advance(self, k: int, current: Any) -> Any:
+        """Take one step; return the spikes as bits."""
+        e, builder, form = self.e, self.e.builder, self.layer.form
+        v, threshold = e.get(self.v[k]), self.thresholds[k]
+        if form.analog:
+            u = builder.fadd(v, current)
+            fired, less = builder.fcmp_ordered(">=", u, threshold), builder.fsub(u, threshold)
+        else:
+            u = builder.add(v, current)
+            fired, less = builder.icmp_signed(">=", u, threshold), builder.sub(u, threshold)
+        left = ir.Constant(self.layer.state, None) if form.to_zero else less
+        e.set(self.v[k], builder.select(fired, left, u))
+        ones = builder.sext(fired, self.layer.wide)
+        e.set(self.n[k], builder.sub(e.get(self.n[k]), ones))
+        return builder.bitcast(fired, ir.IntType(form.lanes))
+
+    def write_back(self) -> None:
+        """Store voltages and counts."""
+        layer, lanes = self.layer, self.layer.form.lanes
+        for k, (v, n) in enumerate(zip(self.v, self.n, strict=True)):
+            self.e.store(self.e.get(v), self.voltage, layer.number_bytes * lanes * k)
+            self.e.store(self.e.get(n), self.count, 4 * lanes * k)

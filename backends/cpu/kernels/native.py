@@ -1,0 +1,121 @@
+"""Compile kernels for this processor, once: the machine code is kept on disk.
+
+The file's name is a hash of the kernel's LLVM code, the processor and LLVM's version, so a changed
+kernel or another machine never meets old code. A folder that cannot be written costs the
+compilation in every process, a fraction of a second a kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import numpy.typing as npt
+
+from snnconvert.backends.kernel_cache import cache_folder
+
+Kernel = Callable[[npt.NDArray[np.int64]], None]
+"""Takes its arguments as one array of 64-bit integers: numbers and addresses."""
+
+_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_lock = threading.Lock()
+_engines: list[Any] = []
+
+
+class Processor:
+    """What LLVM compiles for."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.name = llvm.get_host_cpu_name()
+        self.features = dict(llvm.get_host_cpu_features())
+        # Some processors would rather have vectors of half the width in code that LLVM
+        # vectorises itself; ours are written at full width, and want it.
+        text = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
+        self.machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=self.name, features=text, opt=3
+        )
+        self.key = f"{self.name} {text} {self.machine.triple} {llvm.llvm_version_info}"
+
+
+@cache
+def processor() -> Processor:
+    """Return the processor of this machine."""
+    return Processor()
+
+
+def compile_kernel(name: str, text: str) -> Kernel:
+    """Return the machine code of a function in LLVM's language.
+
+    Parameters
+    ----------
+    name : str
+        Of the function ``void name(int64 *)``.
+    text : str
+        The module that defines it.
+    """
+    with _lock:
+        host = processor()
+        digest = hashlib.sha256(f"{host.key}\n{text}".encode()).hexdigest()[:32]
+        path = cache_folder().parent / "llvm" / f"{name}-{digest}.o"
+        code = _stored(path)
+        if code is None:
+            code = _machine_code(host, text)
+            _keep(path, code)
+        engine = _engine(host, code)
+        _engines.append(engine)  # its code lives as long as the process
+        function = _SIGNATURE(engine.get_function_address(name))
+
+    def kernel(arguments: npt.NDArray[np.int64]) -> None:
+        function(arguments.ctypes.data)
+
+    return kernel
+
+
+def _machine_code(host: Processor, text: str) -> bytes:
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    passes = llvm.create_pass_builder(host.machine, options)
+    passes.getModulePassManager().run(module, passes)
+    return bytes(host.machine.emit_object(module))
+
+
+def _engine(host: Processor, code: bytes) -> Any:
+    empty = llvm.parse_assembly("")
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=host.name, opt=3)
+    engine = llvm.create_mcjit_compiler(empty, machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
+def _stored(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _keep(path: Path, code: bytes) -> None:
+    """Write the code whole or not at all; where nothing can be written, nothing is kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(code)
+        os.replace(temporary, path)
+    except OSError:
+        return
