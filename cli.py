@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 ACCURACY_MISSED, INTERRUPTED, TERMINATED = 4, 130, 143
 COUNT = click.IntRange(min=1)
+SPEED_SECONDS = 3600.0
+"""The time left is estimated from what was done in so many seconds: a batch may take minutes."""
+
 TUNED = b"# snnconvert tune"
 """How a configuration begins that tune wrote."""
 
@@ -72,19 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"snnconvert {__version__}")
         return 0
     command, rest = (VERBS[argv[0]], argv[1:]) if argv[0] in VERBS else (convert, argv)
-    interruption = _Interruption()
+    interruption, partial = _Interruption(), _PartialResults(argv)
     try:
         with interruption, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return int(command.main(rest, prog_name=_program(argv), standalone_mode=False) or 0)
+            name = _program(argv)
+            return int(command.main(rest, prog_name=name, standalone_mode=False, obj=partial) or 0)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:
         if interruption.seen == signal.SIGTERM:
-            click.echo("terminated; nothing was written", err=True)
+            click.echo(f"terminated; {partial.remains()}", err=True)
             return TERMINATED
         if interruption.seen is not None or _is_interrupt(error):
-            click.echo("interrupted; nothing was written", err=True)
+            click.echo(f"interrupted; {partial.remains()}", err=True)
             return INTERRUPTED
         if isinstance(error, click.ClickException):
             error = UsageError(error.format_message(), hint=_verb_hint(argv[0]))
@@ -92,6 +98,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _report_error(error, as_json)
         return error.exit_code
+
+
+class _PartialResults:
+    """Where an evaluation keeps what it has gathered: a file beside the output folder.
+
+    Parameters
+    ----------
+    argv : list of str
+        The command, to say how to go on.
+    """
+
+    def __init__(self, argv: list[str]) -> None:
+        self.path: Path | None = None
+        self._argv = argv
+
+    def beside(self, folder: Path, *, resume: bool) -> None:
+        """Choose the file; refuse a foreign one in its place, and say what becomes of ours."""
+        from snnconvert.convert.errors import OutputError
+        from snnconvert.convert.resume import is_resume_file
+
+        folder = folder if folder.name else folder.resolve()
+        path = folder.with_name(f"{folder.name}.resume")
+        found = path.exists()
+        if found and not is_resume_file(path):
+            raise OutputError(
+                f"{path} is in the place of partial results",
+                hint="move it away, or choose another --output",
+            )
+        home = next(p for p in path.absolute().parents if p.exists())
+        if not os.access(home, os.W_OK):
+            click.echo(f"note: partial results are not kept, {home} is not writable", err=True)
+            return
+        self.path = path
+        if found and not resume:
+            text = f"{path} of an earlier run is dropped; --resume would go on from it"
+            click.echo(f"note: {text}", err=True)
+        elif resume and not found:
+            click.echo(f"note: no {path} to go on from, starting with the first row", err=True)
+
+    def begin(self, *, resume: bool) -> Path | None:
+        """Return the file for the evaluation that begins now."""
+        if self.path is not None and not resume:
+            self.path.unlink(missing_ok=True)
+        return self.path
+
+    def remains(self) -> str:
+        """Say what is left after an interruption."""
+        if self.path is None or not self.path.exists():
+            return "nothing was written"
+        again = self._argv if "--resume" in self._argv else [*self._argv, "--resume"]
+        return f"partial results are in {self.path}\ngo on with: snnconvert {shlex.join(again)}"
 
 
 class _Interruption:
@@ -167,6 +224,7 @@ class _Progress:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            speed_estimate_period=SPEED_SECONDS,
         )
         self._bars.start()
         return self._advance
@@ -347,6 +405,11 @@ _RUN_OPTIONS = _options(
     ),
     click.option("--force", is_flag=True, help="Write into a folder with foreign files."),
     click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on from the partial results of an interrupted run (DIR.resume).",
+    ),
+    click.option(
         "--min-accuracy",
         type=float,
         metavar="A",
@@ -436,7 +499,9 @@ def convert(context: click.Context, /, **options: Any) -> int:
     _check_emit_options(target, options)
     _check_goal(options)
     folder = Path(options["output"] or f"{path.stem}-{target}")
+    partial: _PartialResults = context.obj
     with OutputFolder(folder, force=options["force"]) as temporary:
+        partial.beside(folder, resume=options["resume"])
         with _Progress() as progress:
             snn, rows = convert_for_report(
                 path,
@@ -470,14 +535,20 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 score_output=options["score_output"],
             )
             window = {**options, "timesteps": snn.timesteps}  # schedule auto may shorten it
-            evaluation = _evaluate(snn, rows.x, rows.y, window, progress, target)
+            evaluation = _evaluate(snn, rows.x, rows.y, window, progress, target, partial)
         snn.save(temporary / "network.snn")
         evaluation.write(temporary)
     return _finish(evaluation, folder, options)
 
 
 def _evaluate(
-    snn: SpikingModel, x: Any, y: Any, options: dict[str, Any], progress: Any, target: str | None
+    snn: SpikingModel,
+    x: Any,
+    y: Any,
+    options: dict[str, Any],
+    progress: Any,
+    target: str | None,
+    partial: _PartialResults,
 ) -> Evaluation:
     return snn.evaluate(
         x,
@@ -490,6 +561,7 @@ def _evaluate(
         batch_size=options["batch_size"],
         anytime=True if options.get("anytime") is not None else None,
         diagnose=options["diagnose"],
+        resume=partial.begin(resume=options["resume"]),
         progress=progress,
         **_emit_options(options),
     )
@@ -598,24 +670,31 @@ def check(model: str, **options: Any) -> int:
 @click.option("--timesteps", "-T", type=int, help="Default: the design T.")
 @_RUN_OPTIONS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-def run(network: str, **options: Any) -> int:
+@click.pass_obj
+def run(partial: _PartialResults, /, network: str, **options: Any) -> int:
     """Evaluate a converted NETWORK.snn on rows of data."""
     from snnconvert.convert.output_folder import OutputFolder
     from snnconvert.convert.spiking_model import load
 
     if options["evaluation"] is None:
         raise UsageError("run needs rows to evaluate", hint="give --eval E.npz")
+    if options["resume"] and options["output"] is None:
+        raise UsageError(
+            "--resume needs --output", hint="partial results are kept beside the output folder"
+        )
     _check_goal(options)
     snn = load(network)
     folder = None if options["output"] is None else Path(options["output"])
 
     def evaluate() -> Evaluation:
         with _Progress() as progress:
-            return _evaluate(snn, options["evaluation"], None, options, progress, options["target"])
+            rows, target = options["evaluation"], options["target"]
+            return _evaluate(snn, rows, None, options, progress, target, partial)
 
     if folder is None:
         return _finish(evaluate(), None, options)
     with OutputFolder(folder, force=options["force"]) as temporary:
+        partial.beside(folder, resume=options["resume"])
         evaluation = evaluate()
         evaluation.write(temporary)
     return _finish(evaluation, folder, options)

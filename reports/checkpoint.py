@@ -84,4 +84,6 @@ def _restored(current: Any, stored: Any, name: str) -> Any:
         return [_restored(entry, entries, name) for entry, entries in pairs]
     if is_dataclass(current) and not isinstance(current, type):
         return type(current)(**stored)
+    if isinstance(current, int | float) and not isinstance(stored, int | float):
+        raise TypeError(f"{name} is {stored!r}, no number")
     return list(stored) if isinstance(current, list) else stored

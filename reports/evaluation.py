@@ -236,6 +236,16 @@ class Evaluation:
         return estimate_energy(self.measurement.operations)
 
     @property
+    def simulation_seconds(self) -> float:
+        """Time spent in the target's simulation of the samples."""
+        return self.measurement.seconds
+
+    @property
+    def report_seconds(self) -> float:
+        """Time spent on everything round it: the ANN, tallies, ladder, parity; not the build."""
+        return float(self.context.timing["report_seconds"])
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was detected and done on the way."""
         return self.context.notes

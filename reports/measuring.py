@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
 from snnconvert.convert.anytime import AnytimeRule
-from snnconvert.convert.errors import DataError, UsageError
+from snnconvert.convert.errors import DataError, ResumeError, UsageError
 from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
@@ -145,7 +145,14 @@ class _Gathered(Resumable):
         self._fingerprint = fingerprint(self._network)
         kept = checkpoint.state
         if kept is not None and kept["executable"] == self._fingerprint:
-            self.restore(kept["gathered"])
+            try:
+                self.restore(kept["gathered"])
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
+                raise ResumeError(
+                    "the partial results do not fit this evaluation",
+                    why=f"{type(error).__name__}: {error}",
+                    hint="remove the resume file to start anew",
+                ) from error
             if progress is not None:
                 progress(self.done, self.rows)
 

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -23,10 +24,12 @@ from onnx_models import make_model
 
 import snnconvert
 from snnconvert import cli
-from snnconvert.backends.base import backend_names
+from snnconvert.backends.base import RunResult, backend_names
+from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.cli import main
 from snnconvert.convert import errors
 from snnconvert.convert.output_folder import MARKER
+from snnconvert.convert.resume import ResumeFile
 from snnconvert.convert.spiking_model import SpikingModel, load
 
 GEMM: dict[str, npt.NDArray[np.float32]] = {
@@ -1164,6 +1167,136 @@ def test_ctrl_c_during_the_evaluation(
     assert {p: p.read_bytes() for p in (tmp_path / "net-reference").glob("*")} == before
 
 
+HALVES = (*CONVERT, "--target", "reference", "--corrections", "none", "--batch-size", "5")
+
+
+@pytest.fixture
+def half(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The partial results of a conversion that was interrupted behind 10 of 20 rows."""
+    keep, kept = ResumeFile.keep, list[str]()
+
+    def interrupted(file: ResumeFile, name: str, state: Any) -> None:
+        keep(file, name, state)
+        kept.append(name)
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ResumeFile, "keep", interrupted)
+        result = run(*HALVES)
+    assert (result.status, result.out) == (130, "")
+    assert result.err.strip().splitlines() == [
+        "interrupted; partial results are in net-reference.resume",
+        f"go on with: snnconvert {' '.join(HALVES)} --resume",
+    ]
+    return tmp_path / "net-reference.resume"
+
+
+def plain(result: Result) -> Any:
+    """The report, but for the times."""
+    assert result.status == 0, result.err
+    document = result.json
+    del document["timing"], document["model"]["conversion_seconds"]
+    return document
+
+
+def test_an_interrupted_run_goes_on(run: Command, half: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    simulate = ReferenceSimulation.run
+
+    def counted(self: ReferenceSimulation, x: Any, *arguments: Any, **options: Any) -> RunResult:
+        seen.append(len(x["x"]))
+        return simulate(self, x, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ReferenceSimulation, "run", counted)
+        resumed = run(*HALVES, "--resume", "--json")
+    assert seen == [5, 5], "rows were simulated twice"
+    assert "resume" not in resumed.err
+    assert folders(tmp_path) == ["net-reference"]
+    assert plain(resumed) == plain(run(*HALVES, "--json"))
+
+
+def test_a_converted_network_goes_on_too(run: Command, tmp_path: Path) -> None:
+    assert run(*HALVES).status == 0
+    command = ("run", "net-reference/network.snn", "--eval", "test.npz", "--batch-size", "5")
+    refused(
+        run(*command, "--resume"),
+        2,
+        "error: --resume needs --output  [usage]",
+        "  hint:  partial results are kept beside the output folder",
+    )
+
+    def interrupted(stage: str, done: int, total: int | None) -> None:
+        if (stage, done) == ("evaluation", 15):
+            raise KeyboardInterrupt
+
+    snn, path = load(tmp_path / "net-reference" / "network.snn"), tmp_path / "again.resume"
+    with pytest.raises(KeyboardInterrupt):
+        snn.evaluate(
+            tmp_path / "test.npz", batch_size=5, timesteps=8, resume=path, progress=interrupted
+        )
+    assert path.exists()
+    resumed = run(*command, "--output", "again", "--resume", "--json")
+    assert folders(tmp_path) == ["again", "net-reference"]
+    assert plain(resumed) == plain(run(*command, "--json"))
+
+
+@pytest.mark.usefixtures("half")
+def test_without_resume_partial_results_are_dropped(run: Command, tmp_path: Path) -> None:
+    result = run(*HALVES)
+    assert result.status == 0
+    assert result.err.splitlines()[0] == (
+        "note: net-reference.resume of an earlier run is dropped; --resume would go on from it"
+    )
+    assert folders(tmp_path) == ["net-reference"]
+
+
+@pytest.mark.usefixtures("half")
+def test_partial_results_of_another_run_are_refused(run: Command, tmp_path: Path) -> None:
+    refused(
+        run(*HALVES, "--resume", "-T", "7"),
+        2,
+        "error: net-reference.resume belongs to another evaluation  [resume]",
+        "  why:   different: network, timesteps",
+    )
+    assert folders(tmp_path) == ["net-reference.resume"]
+
+
+def test_there_may_be_nothing_to_go_on_from(run: Command, tmp_path: Path) -> None:
+    result = run(*HALVES, "--resume")
+    assert result.status == 0
+    assert result.err.splitlines()[0] == (
+        "note: no net-reference.resume to go on from, starting with the first row"
+    )
+    assert folders(tmp_path) == ["net-reference"]
+
+
+def test_a_foreign_file_in_the_place_of_partial_results(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "net-reference.resume").write_text("my curriculum vitae")
+    for arguments in (HALVES, (*HALVES, "--resume")):
+        refused(
+            run(*arguments),
+            2,
+            "error: net-reference.resume is in the place of partial results  [output]",
+            "  hint:  move it away, or choose another --output",
+        )
+    assert (tmp_path / "net-reference.resume").read_text() == "my curriculum vitae"
+
+
+def test_partial_results_that_cannot_be_kept(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be writable where the one that it is in is not."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and access(path, mode))
+    result = run(*HALVES)
+    assert result.status == 0
+    assert result.err.splitlines()[0] == (
+        f"note: partial results are not kept, {tmp_path} is not writable"
+    )
+
+
 def test_sigterm_during_the_evaluation(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1240,27 +1373,39 @@ def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_sigint_ends_a_real_run_with_130_and_nothing_written(
+def test_sigint_ends_a_real_run_with_130_and_it_goes_on_from_there(
     material: Path, tmp_path: Path
 ) -> None:
     for name in ("net.onnx", "train.npz"):
         shutil.copy(material / name, tmp_path)
-    x = np.random.default_rng(0).random((20_000, 4), dtype=np.float32)
+    x = np.random.default_rng(0).random((2_000, 4), dtype=np.float32)
     np.savez(tmp_path / "test.npz", x=x)
-    given = folders(tmp_path)
-    running = process(tmp_path, "net.onnx", *DATA, "--target", "reference", "-T", "4000")
+    given, partial = folders(tmp_path), tmp_path / "net-reference.resume"
+    command = ("net.onnx", *DATA, "--target", "reference", "-T", "200", "--corrections", "none")
+    running = process(tmp_path, *command)
     try:
         deadline = time.monotonic() + 60
-        while folders(tmp_path) == given and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert folders(tmp_path) != given, "the run never began to write"
-        time.sleep(0.5)
+        while not partial.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert partial.exists(), "the evaluation never began"
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     finally:
         running.kill()
-    assert (running.returncode, out, err.strip()) == (130, "", "interrupted; nothing was written")
-    assert folders(tmp_path) == given
+    assert (running.returncode, out) == (130, "")
+    assert err.strip().splitlines() == [
+        "interrupted; partial results are in net-reference.resume",
+        f"go on with: snnconvert {' '.join(command)} --resume",
+    ]
+    assert folders(tmp_path) == sorted([*given, partial.name])
+    documents = []
+    for arguments in ((*command, "--resume"), (*command, "--output", "whole")):
+        out, err = process(tmp_path, *arguments, "--json").communicate(timeout=120)
+        document = json.loads(out)
+        del document["timing"], document["model"]["conversion_seconds"]
+        documents.append(document)
+    assert documents[0] == documents[1]
+    assert folders(tmp_path) == sorted([*given, "net-reference", "whole"])
 
 
 @pytest.mark.parametrize(
