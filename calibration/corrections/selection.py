@@ -1,8 +1,8 @@
 """Choose corrections one after the other, each only where held-out rows confirm it.
 
 A recipe is a sequence of corrections that every population goes through, in order, on the spikes of
-the corrected populations before it. The recipe grows by one correction at a time, and keeps it if
-the outputs for held-out rows come closer to the ANN's. Labels are not needed: the logits are.
+the corrected populations before it. The recipe grows by the correction that brings the outputs for
+held-out rows closest to the ANN's, as long as one does. Labels are not needed: the logits are.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ CORRECTIONS = ("weights", "thresholds", "bias", "potentials")
 TRIAL_ROWS = 64
 """Rows on which corrections are tried before all rows make the chosen ones."""
 
-WHOLE_TRIAL_ROWS = 128
+WHOLE_TRIAL_ROWS = 256
 """The same where steps need not be replayed one by one."""
+
+MEANS = frozenset({"bias", "potentials"})
+"""Both move the mean of a channel: a recipe has one of them."""
 
 LEAST_GAIN = 0.005
 """Share of the error that a correction must take away: less is within the noise of the rows."""
@@ -56,7 +59,8 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
         Names as a sequence, or between commas.
     whole : bool
         Whether all of a population's charge is there before it fires. "auto" then leaves the
-        thresholds alone: those of the histograms are for just such currents.
+        thresholds alone: those of the histograms are for just such currents. Potentials it leaves
+        out as well: they are biases then, within narrower bounds.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
         if corrections in ("auto", "none"):
             if corrections == "none":
                 return ()
-            return tuple(c for c in CORRECTIONS if not (whole and c == "thresholds"))
+            return ("weights", "bias") if whole else CORRECTIONS
         corrections = [name.strip() for name in corrections.split(",")]
     for name in corrections:
         if name not in CORRECTIONS:
@@ -132,7 +136,8 @@ def correct_network(
     teacher = Teacher.of(network, graph, rows, timesteps)
     if teacher.count < 2 or not corrections or not network.populations:
         return network, {"corrections": {"accepted": []}}
-    count = _Count(progress, len(network.populations) * (len(corrections) + 2))
+    size = len(network.populations)
+    count = _Count(progress, size * (_most_trials(corrections) + 1))
     shares = SHARES if late_readout else SHARES[:1]
     few = teacher.first(WHOLE_TRIAL_ROWS if holdoff >= timesteps else TRIAL_ROWS)
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
@@ -140,6 +145,7 @@ def correct_network(
     record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}
     if not accepted:
         return network, {"corrections": record}
+    count.done = count.total - size
     everything = _Pass(network, graph, teacher, timesteps, holdoff, shares, slice(None), count)
     return everything.run(accepted).network, {"corrections": record}
 
@@ -167,18 +173,34 @@ def trial_error(
 
 def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
     """Grow the recipe; return it and the error of every recipe that was tried."""
-    accepted: tuple[str, ...] = ()
-    least = trial.error(trial.run(()))
-    tried = {"none": least}
-    for name in corrections:
-        if name == "potentials" and "bias" in accepted:
-            continue  # both move the mean of a channel
-        recipe = (*accepted, name)
-        error = trial.error(trial.run(recipe))
-        tried[" + ".join(recipe)] = error
-        if error < (1 - LEAST_GAIN) * least:
-            accepted, least = recipe, error
-    return accepted, tried
+    recipe: tuple[str, ...] = ()
+    errors = {recipe: trial.error(trial.run(recipe))}
+    while grown := _grown(recipe, corrections):
+        errors |= {longer: trial.error(trial.run(longer)) for longer in grown}
+        best = min(grown, key=errors.__getitem__)
+        if errors[best] >= (1 - LEAST_GAIN) * errors[recipe]:
+            break
+        recipe = best
+    return recipe, {" + ".join(tried) or "none": error for tried, error in errors.items()}
+
+
+def _grown(recipe: Sequence[str], corrections: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the recipes of one correction more, each in the order of the corrections."""
+    taken = {*recipe}
+    if taken & MEANS:
+        taken |= MEANS
+    return [
+        tuple(name for name in corrections if name in recipe or name == more)
+        for more in corrections
+        if more not in taken
+    ]
+
+
+def _most_trials(corrections: Sequence[str]) -> int:
+    """Return how many recipes are tried where each step finds one that helps."""
+    means = len(MEANS.intersection(corrections))
+    others = len(corrections) - means
+    return 1 + sum(left + means for left in range(others + 1))
 
 
 class _Count:

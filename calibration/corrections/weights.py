@@ -9,7 +9,9 @@ ANN's pre-activations, on the spikes of the populations corrected before, is
 
 with r the mean of what arrives, e the error of the mean current, summed over rows and positions:
 normal equations of the size of one kernel, so that some hundred rows determine it. The ridge is the
-one of a few that predicts held-out rows best.
+one of a few that predicts held-out rows best. Errors that the neuron hides count as none: where
+current and pre-activation are both below zero it is silent either way, where both are beyond its
+highest rate it fires in each step either way.
 
 This is the weight calibration of Li et al. 2021 ("A free lunch from ANN", section 3.3) on currents
 in place of spikes: it has a closed form, takes seconds and needs no learning rate.
@@ -25,6 +27,7 @@ import numpy.typing as npt
 from snnconvert.calibration.replay import FITTED, HELD_OUT, ReplayState
 from snnconvert.convert.linear import Chain, Convolution, Dense, FloatArray, apply_chain
 from snnconvert.convert.network import Connection, Population
+from snnconvert.convert.neurons import spike_values
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Strengths that are tried, as shares of the mean square of what arrives."""
@@ -55,15 +58,34 @@ def refit_weights(
         if state.is_analog(connection) or not _can_refit(connection):
             continue
         sent = apply_chain(connection.operators[:-1], state.mean_sent(connection.source))
-        error = preactivations - state.mean_current(population) - population.bias
-        found = _regress(
-            _Patches(connection.operators[-1]), sent, np.asarray(error, np.float32), rows
-        )
+        current = state.mean_current(population) + population.bias
+        error = visible_error(population, current, preactivations)
+        found = _regress(_Patches(connection.operators[-1]), sent, error, rows)
         if found is not None:
             state.replace_connection(connection, _moved(connection.operators, found.weight))
             bias = np.asarray(population.bias + found.bias)
             population = replace(population, bias=bias)
     return population
+
+
+def visible_error(
+    population: Population, current: FloatArray, preactivations: FloatArray
+) -> FloatArray:
+    """Return what is missing of the mean currents, float32, without what no spike would show.
+
+    Parameters
+    ----------
+    population : Population
+    current : (n, *shape) array
+        Mean current of a step, with the bias.
+    preactivations : (n, *shape) array
+        What the ANN has.
+    """
+    highest = spike_values(population.neuron).highest * population.amplitude
+    silent = (current <= 0) & (preactivations <= 0)
+    saturated = (current >= highest) & (preactivations >= highest)
+    missing = np.where(silent | saturated, 0.0, preactivations - current)
+    return np.asarray(missing, np.float32)
 
 
 def _can_refit(connection: Connection) -> bool:

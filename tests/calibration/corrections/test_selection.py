@@ -67,11 +67,23 @@ def test_a_correction_that_other_rows_do_not_confirm_is_dropped() -> None:
     assert corrected is network
 
 
-def test_potentials_are_not_tried_on_top_of_biases() -> None:
+def test_a_recipe_moves_the_mean_of_a_channel_once() -> None:
     graph, network, samples = deep(depth=4, rows=32)
     _, record = correct_network(network, graph, samples, T, corrections=("bias", "potentials"))
-    assert list(record["corrections"]["tried"]) == ["none", "bias"]
-    assert record["corrections"]["accepted"] == ["bias"]
+    assert list(record["corrections"]["tried"]) == ["none", "bias", "potentials"]
+    assert len(record["corrections"]["accepted"]) == 1
+
+
+def test_the_recipe_begins_with_what_helps_most() -> None:
+    graph, network, samples = deep(rows=48)
+    _, record = correct_network(network, graph, samples, 64)
+    tried = record["corrections"]["tried"]
+    single = {name: tried[name] for name in CORRECTIONS}
+    first = min(single, key=lambda name: single[name])
+    assert first != CORRECTIONS[0]
+    assert first in record["corrections"]["accepted"]
+    accepted = " + ".join(record["corrections"]["accepted"])
+    assert tried[accepted] == min(tried.values())
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -157,7 +169,7 @@ def test_thresholds_that_a_function_dictates_are_kept() -> None:
 
 def test_names_are_parsed_in_the_order_of_the_passes() -> None:
     assert parse_corrections("auto") == CORRECTIONS
-    assert parse_corrections("auto", whole=True) == ("weights", "bias", "potentials")
+    assert parse_corrections("auto", whole=True) == ("weights", "bias")
     assert parse_corrections("thresholds", whole=True) == ("thresholds",)
     assert parse_corrections("none") == ()
     assert parse_corrections("bias, weights") == ("weights", "bias")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnconvert.calibration.corrections.weights import refit_weights
+from snnconvert.calibration.corrections.weights import refit_weights, visible_error
 from snnconvert.calibration.replay import ReplayState, Teacher, replay
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.graph import Graph
@@ -71,13 +71,17 @@ def test_spoilt_weights_are_found_again(rng: np.random.Generator, kind: str) -> 
     scales = {name: np.full((1,) * (a.ndim - 1), a.max()) for name, a in found.items()}
     network = build_network(graph, scales)
     worse = spoilt(network, rng)
-    mended = refitted(worse, graph, samples)
+    once = refitted(worse, graph, samples)
+    mended = once
+    for _ in range(5):  # errors that were hidden show up as the weights come closer
+        mended = refitted(mended, graph, samples)
     wanted = graph.evaluate(samples, [graph.outputs[0]])[graph.outputs[0]]
-    off, right = (
+    off, near, right = (
         np.abs(replay(net, samples, T, holdoff=T).outputs[net.readouts[0].name] - wanted).max()
-        for net in (worse, mended)
+        for net in (worse, once, mended)
     )
-    assert right < 0.1 * off
+    assert near < 0.3 * off
+    assert right < 0.7 * near
 
 
 def test_what_fits_already_stays(rng: np.random.Generator) -> None:
@@ -90,3 +94,17 @@ def test_what_fits_already_stays(rng: np.random.Generator) -> None:
         replace(p, v_init=np.zeros(1), bias=np.full((1, 1, 1), -1.0)) for p in network.populations
     )
     assert refitted(flat, graph, silent).connections == flat.connections  # nothing arrives
+
+
+def test_errors_that_no_spike_shows_count_as_none(rng: np.random.Generator) -> None:
+    graph, _ = sketched("conv")
+    network = build_network(graph, {n.name: np.full((1, 1, 1), 2.0) for n in graph.activations})
+    (population, *_) = network.populations
+    current, wanted = (
+        np.asarray(values, np.float32).reshape(-1, 1, 1, 1)
+        for values in ([-3, -3, 1, 0.5, 2.5, 2.5, 1.5], [-1, 0.5, -1, 1.5, 4, 1, 2.5])
+    )
+    missing = visible_error(population, current, wanted)
+    np.testing.assert_array_equal(missing.ravel(), np.float32([0, 3.5, -2, 1, 0, -1.5, 1]))
+    graded = visible_error(replace(population, neuron="graded:2"), current, wanted)
+    np.testing.assert_array_equal(graded.ravel(), np.float32([0, 3.5, -2, 1, 1.5, -1.5, 1]))
