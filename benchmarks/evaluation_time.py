@@ -63,7 +63,9 @@ def overhead(network: Subject, rows: int, timesteps: int, repeat: int) -> dict[s
         "run_seconds": times.spread("run").to_json(),
         "evaluate_seconds": times.spread("evaluate").to_json(),
         "added": Spread.of([value - 1 for value in ratio.values]).to_json(),
-        "stages_seconds": {name: round(seconds, 3) for name, seconds in stages.items()},
+        "stages_seconds": {
+            name.removesuffix("_seconds"): round(seconds, 3) for name, seconds in stages.items()
+        },
     }
 
 
@@ -71,12 +73,14 @@ def main() -> int:
     """Measure the networks named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     default = ["resnet20"] if third_party_files() else list(SHIPPED)
-    parser.add_argument("networks", nargs="*", choices=[*NAMES, []], metavar="NETWORK")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(NAMES))
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--timesteps", type=int, default=DESIGN_TIMESTEPS)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    if unknown := set(options.networks) - set(NAMES):
+        parser.error(f"no network {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
     facts = machine_facts()
     print(describe(facts))
     results = []
@@ -96,7 +100,7 @@ def main() -> int:
             f"goal {100 * GOAL:.0f} %",
             flush=True,
         )
-        print("  " + ", ".join(f"{k[:-8]} {v} s" for k, v in found["stages_seconds"].items()))
+        print("  " + ", ".join(f"{k} {v} s" for k, v in found["stages_seconds"].items()))
     write_results(options.json, "evaluation_time", results, facts)
     return 0 if all(found["added"]["median"] <= GOAL for found in results) else 1
 

@@ -77,8 +77,8 @@ def interleave(
     works: Mapping[str, Work],
     *,
     repeat: int,
-    shortest: float = SHORTEST,
-    pause: float = PAUSE,
+    shortest: float | None = None,
+    pause: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Time pieces of work in turns: a, b, c, a, b, c, ...
@@ -92,11 +92,13 @@ def interleave(
         A callable that returns a float has timed itself.
     repeat : int
         Rounds.
-    shortest, pause : float
-        Seconds.
+    shortest, pause : float, optional
+        Seconds; default: ``SHORTEST`` and ``PAUSE``.
     clock : callable
         Returns seconds.
     """
+    shortest = SHORTEST if shortest is None else shortest
+    pause = PAUSE if pause is None else pause
     loops = {}
     for name, work in works.items():
         work()

@@ -69,7 +69,11 @@ class Peer:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.ready = self._answer()
+        try:
+            self.ready = self._answer()
+        except PeerFailedError:
+            self.close()
+            raise
 
     def seconds(self, variant: str) -> float:
         """Let it simulate once and return its time."""
@@ -80,9 +84,10 @@ class Peer:
 
     def close(self) -> None:
         """Let the process end."""
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

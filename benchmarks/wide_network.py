@@ -120,11 +120,12 @@ def _model(
     images: FloatArray,
     output: str,
 ) -> onnx.ModelProto:
+    extents = [CLASSES] if output == "logits" else [None, None, None]
     graph = helper.make_graph(
         nodes,
         "wide",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", *images.shape[1:]])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", *extents])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     opset = [helper.make_opsetid("", OPSET)]

@@ -49,7 +49,8 @@ class Simulation:
         """Return the spikes of each image, from a network with probes everywhere."""
         probed = snnconvert.get_backend("nengo").emit(self.model)
         counts = probed.run(self.task.images, self.task.timesteps).spike_counts.values()
-        return np.sum([c.reshape(len(c), -1).sum(axis=1) for c in counts], axis=0)
+        spikes = [c.reshape(len(c), -1).sum(axis=1) for c in counts]
+        return np.asarray(np.sum(spikes, axis=0))
 
 
 def build(task: Task) -> dict[str, Variant]:
