@@ -49,7 +49,12 @@ IMPORT_RULES = (
     ),
     Only(("nengo",), ("backends/nengo/*", "backends/loihi/*"), "Nengo is an extra"),
     Only(("nengo_loihi",), ("backends/loihi/*",), "NengoLoihi is an extra"),
-    Only(("torch",), ("backends/cpu/*",), "importing it takes longer than most conversions"),
+    # backends/cuda is the same network on torch's other devices.
+    Only(
+        ("torch",),
+        ("backends/cpu/*", "backends/cuda/*"),
+        "importing it takes longer than most conversions",
+    ),
     Only(("click", "rich"), ("cli.py",), "only the command line talks to a person"),
     Never(
         ("onnx", "snnconvert.convert.graph", "snnconvert.calibration"),

@@ -23,9 +23,9 @@ from snnconvert.backends.base import (
     prepare,
     recorded_names,
 )
+from snnconvert.backends.cpu.parity import compare_with_reference
 from snnconvert.backends.cpu.plan import Plan, make_plan
-from snnconvert.backends.reference import ReferenceSimulation
-from snnconvert.convert.errors import ParityError, Problem, UnsupportedModelError
+from snnconvert.convert.errors import Problem, UnsupportedModelError, UsageError
 from snnconvert.convert.network import Encoding, Network, Reset
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
@@ -33,9 +33,7 @@ from snnconvert.convert.snap import Executable
 if TYPE_CHECKING:
     from snnconvert.backends.cpu.batch import Results
     from snnconvert.backends.cpu.program import Program
-
-PARITY_SAMPLES = 3
-"""Samples that :meth:`CpuSimulation.parity` compares."""
+    from snnconvert.backends.cuda import DeviceSimulation
 
 _ENCODINGS: dict[Encoding, str] = {"current": "analog current", "events": "events"}
 
@@ -47,7 +45,7 @@ class CpuBackend:
     default_reset: ClassVar[Reset] = "subtract"
     capabilities: ClassVar[Capabilities] = Capabilities(
         neurons=frozenset({"if", "signed", "graded"}),
-        options=frozenset({"threads", "memory_bytes"}),
+        options=frozenset({"device", "threads", "memory_bytes"}),
         summary="this processor, layer by layer, spike for spike equal to the reference",
     )
 
@@ -59,15 +57,18 @@ class CpuBackend:
         self,
         model: Any,
         *,
+        device: str = "cpu",
         threads: int | None = None,
         memory_bytes: int | None = None,
         **unknown: Any,
-    ) -> CpuSimulation:
-        """Prepare a SpikingModel or Network for this processor.
+    ) -> CpuSimulation | DeviceSimulation:
+        """Prepare a SpikingModel or Network for this processor, or for a GPU.
 
         Parameters
         ----------
         model : SpikingModel or Network
+        device : str
+            "cpu", or "cuda" ("cuda:1", ...) to run the same network on a GPU through torch.
         threads : int or None
             None: every processor that the process may use (``OMP_NUM_THREADS`` where it is set).
         memory_bytes : int or None
@@ -79,14 +80,23 @@ class CpuBackend:
         UnsupportedModelError
             If the network needs what this backend lacks.
         UsageError
-            If `threads` is below 1, the memory does not hold one sample for one step, or there
-            is an option of another name.
+            If `threads` is below 1, or asked for on a GPU; if there is no such device, the memory
+            does not hold one sample for one step, or there is an option of another name.
         """
         check_options(self.name, self.capabilities, unknown)
         network = network_of(model)
         problems = self.check(network)
         if problems:
             raise UnsupportedModelError(problems, model=network.name)
+        if device != "cpu":
+            from snnconvert.backends.cuda import DeviceSimulation
+
+            if threads is not None:
+                raise UsageError(
+                    f"threads are the processor's, device {device!r} was asked for",
+                    hint="leave out threads",
+                )
+            return DeviceSimulation(prepare(network), device, memory_bytes=memory_bytes)
         return CpuSimulation(prepare(network), threads=threads, memory_bytes=memory_bytes)
 
 
@@ -217,36 +227,4 @@ class CpuSimulation:
         ParityError
             If a single spike or output differs.
         """
-        few = {name: a[:PARITY_SAMPLES] for name, a in named_samples(self.executable, x).items()}
-        ours = self.run(few, timesteps, record=("*",))
-        reference = ReferenceSimulation(self.executable).run(few, timesteps, record=("*",))
-        _refuse_differences(ours, reference, self._exact)
-        return {
-            "compared_with": "reference",
-            "samples": len(next(iter(few.values()))),
-            "timesteps": timesteps,
-            "populations": len(ours.spikes),
-            "spikes": sum(int(np.count_nonzero(train)) for train in ours.spikes.values()),
-            "differing_spikes": 0,
-        }
-
-
-def _refuse_differences(ours: RunResult, reference: RunResult, exact: bool) -> None:
-    why = "" if exact else "some of its sums have no exact grid: engines round differently"
-    for name, train in ours.spikes.items():
-        differing = train != reference.spikes[name]
-        if differing.any():
-            step = int(differing.any(axis=tuple(range(1, differing.ndim))).argmax())
-            raise ParityError(
-                f"target 'cpu' differs from the reference in {int(differing.sum()):,} of "
-                f"{differing.size:,} spikes and silences",
-                where=f"population {name!r}, first at step {step}",
-                why=why,
-            )
-    for name, output in ours.outputs.items():
-        if not np.array_equal(output, reference.outputs[name]):
-            raise ParityError(
-                "target 'cpu' differs from the reference in its output",
-                where=f"readout {name!r}",
-                why=why,
-            )
+        return compare_with_reference(self, x, timesteps, exact=self._exact)

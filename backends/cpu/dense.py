@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as tnn
 
-from snnconvert.backends.cpu.gather import Step, full_factor, gather_step, weighted_sums
+from snnconvert.backends.cpu.gather import (
+    Step,
+    full_factor,
+    gather_step,
+    on_device,
+    weighted_sums,
+)
 from snnconvert.backends.cpu.layout import shape_axes, stored_axes, stored_shape
 from snnconvert.convert.linear import (
     Chain,
@@ -32,6 +38,9 @@ from snnconvert.convert.linear import (
     TransposedConvolution,
     chain_output_shape,
 )
+
+Builder: TypeAlias = Callable[[Any, np.dtype[Any]], Step | None]
+"""Makes the step of an operator; None where torch has none for it."""
 
 _CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
     1: torch.conv1d,
@@ -91,7 +100,7 @@ class DenseKernel:
         self.dtype = np.dtype(dtype)
         self._source_shape = source_shape
         self._target_shape = chain_output_shape(chain, source_shape)
-        self._steps = list(_steps(chain, self.dtype))
+        self._steps = list(steps_of(chain, self.dtype))
 
     @torch.inference_mode()
     def currents(self, sent: FloatArray) -> FloatArray:
@@ -106,28 +115,52 @@ class DenseKernel:
         return summed.reshape(*sent.shape[:2], *stored_shape(self._target_shape))
 
 
-def _steps(chain: Chain, dtype: np.dtype[Any]) -> Iterator[Step]:
+def steps_of(
+    chain: Chain,
+    dtype: np.dtype[Any],
+    builders: Mapping[type[LinearOperator], Builder] | None = None,
+) -> Iterator[Step]:
+    """Yield the steps of a chain, with their constants on torch's default device.
+
+    Parameters
+    ----------
+    chain : tuple of LinearOperator
+    dtype : numpy dtype
+    builders : mapping of type to callable, optional
+        In the place of those of this module, see ``BUILDERS``.
+    """
+    builders = BUILDERS if builders is None else builders
     position = 0
     while position < len(chain):
         three = chain[position : position + 3]
         fused = weighted_sums(*three, dtype) if len(three) == 3 else None
-        yield fused or _step(chain[position], dtype)
+        yield fused or _step(chain[position], dtype, builders)
         position += 3 if fused else 1
 
 
-def _step(operator: LinearOperator, dtype: np.dtype[Any]) -> Step:
-    build = _STEPS.get(type(operator))
+def _step(
+    operator: LinearOperator,
+    dtype: np.dtype[Any],
+    builders: Mapping[type[LinearOperator], Builder],
+) -> Step:
+    build = builders.get(type(operator))
     step = build(operator, dtype) if build else None
     return step or _plain(operator)
 
 
 def _plain(operator: LinearOperator) -> Step:
     """Use the operator's own NumPy form."""
-    return lambda x: torch.from_numpy(np.ascontiguousarray(operator.apply(x.numpy())))
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        applied = np.ascontiguousarray(operator.apply(x.cpu().numpy()))
+        return torch.from_numpy(applied).to(x.device)
+
+    return step
 
 
-def _weights(weights: FloatArray, dtype: np.dtype[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.array(weights, dtype=dtype, order="C"))
+def constant(values: FloatArray, dtype: np.dtype[Any]) -> torch.Tensor:
+    """Return values as a tensor on torch's default device."""
+    return on_device(np.array(values, dtype=dtype, order="C"))
 
 
 def _padding(pads: Pads) -> list[int]:
@@ -139,7 +172,7 @@ def _convolution(operator: Convolution, dtype: np.dtype[Any]) -> Step | None:
     convolve = _CONVOLUTIONS.get(len(operator.strides))
     if convolve is None:
         return None
-    weight = _weights(operator.weight, dtype)
+    weight = constant(operator.weight, dtype)
     strides, dilations, groups = operator.strides, operator.dilations, operator.groups
     begins = tuple(begin for begin, _ in operator.pads)
     if begins == tuple(end for _, end in operator.pads) and min(begins) >= 0:
@@ -173,7 +206,7 @@ def _transposed(operator: TransposedConvolution, dtype: np.dtype[Any]) -> Step |
     spread = _TRANSPOSED.get(len(operator.strides))
     if spread is None:
         return None
-    weight = _weights(operator.weight, dtype)
+    weight = constant(operator.weight, dtype)
     strides, dilations, groups = operator.strides, operator.dilations, operator.groups
     none = (0,) * len(strides)
     cut = [-side for side in _padding(operator.pads)]
@@ -204,7 +237,7 @@ def _sum_pool(operator: SumPool, _: np.dtype[Any]) -> Step | None:
 
 
 def _dense(operator: Dense, dtype: np.dtype[Any]) -> Step:
-    weight = _weights(operator.weight, dtype)
+    weight = constant(operator.weight, dtype)
     axis = operator.axis % len(operator.input_shape) + 1
     return lambda x: tnn.linear(x.movedim(axis, -1), weight).movedim(-1, axis)
 
@@ -278,7 +311,7 @@ def _select_axis(index: IntArray, axis: int, size: int) -> Step:
     return gather_step(index, axis)
 
 
-_STEPS: dict[type[LinearOperator], Callable[[Any, np.dtype[Any]], Step | None]] = {
+BUILDERS: dict[type[LinearOperator], Builder] = {
     Convolution: _convolution,
     Dense: _dense,
     Matrix: _matrix,

@@ -7,12 +7,18 @@ from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from snnconvert.backends.cpu.layout import shape_axes, to_stored
 from snnconvert.convert.linear import FloatArray, IntArray, LinearOperator, Scale, Select, SumPool
 
 Step: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+def on_device(array: npt.NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor on torch's default device."""
+    return torch.from_numpy(array).to(torch.get_default_device())
 
 
 def gather(x: torch.Tensor, axis: int, source: torch.Tensor) -> torch.Tensor:
@@ -28,8 +34,8 @@ def gather(x: torch.Tensor, axis: int, source: torch.Tensor) -> torch.Tensor:
 
 def gather_step(index: IntArray, axis: int) -> Step:
     """Return the step that copies positions along an axis (-1: zero)."""
-    source = torch.from_numpy(np.maximum(index, 0).astype(np.int64))
-    missing = torch.from_numpy(np.flatnonzero(index < 0))
+    source = on_device(np.maximum(index, 0).astype(np.int64))
+    missing = on_device(np.flatnonzero(index < 0))
 
     def gathered(x: torch.Tensor) -> torch.Tensor:
         x = gather(x, axis, source)
@@ -41,7 +47,7 @@ def gather_step(index: IntArray, axis: int) -> Step:
 def full_factor(factor: FloatArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Tensor:
     """Return one factor a value, laid out as values are stored: torch then runs along both."""
     stored = to_stored(np.broadcast_to(factor, shape), shape)
-    return torch.from_numpy(stored.astype(dtype)).permute(shape_axes(len(shape)))
+    return on_device(stored.astype(dtype)).permute(shape_axes(len(shape)))
 
 
 def weighted_sums(

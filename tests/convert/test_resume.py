@@ -1,5 +1,6 @@
 """Evaluations that are interrupted and go on: the same report, or a refusal that says why."""
 
+import io
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -219,7 +220,8 @@ def test_another_evaluation_does_not_take_it_up(difference: str, tmp_path: Path)
     path = tmp_path / "half.resume"
     interrupted(path, converted(), rows(), CLASSES)
     before = path.read_bytes()
-    given = {"snn": converted(), "x": rows(), "y": CLASSES} | CHANGES[difference]()
+    given: dict[str, Any] = {"snn": converted(), "x": rows(), "y": CLASSES}
+    given |= CHANGES[difference]()
     with pytest.raises(ResumeError) as caught:
         report(**given, resume=path)
     assert caught.value.message == f"{path} belongs to another evaluation"
@@ -228,10 +230,8 @@ def test_another_evaluation_does_not_take_it_up(difference: str, tmp_path: Path)
     assert path.read_bytes() == before
 
 
-def repacked(content: bytes, compression: int = zipfile.ZIP_STORED, **texts: str) -> bytes:
+def repacked(content: bytes, texts: dict[str, str], compression: int = zipfile.ZIP_STORED) -> bytes:
     """The same archive with other texts in its state."""
-    import io
-
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
         for entry in old.infolist():
@@ -251,9 +251,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "cut off": lambda content: content[: len(content) // 2],
     "a bit flipped": flipped,
-    "compressed": lambda content: repacked(content, zipfile.ZIP_DEFLATED),
-    "another format": lambda content: repacked(content, **{resume.FORMAT: "snnconvert-resume/2"}),
-    "no stages": lambda content: repacked(content, stages="stapes"),
+    "compressed": lambda content: repacked(content, {}, zipfile.ZIP_DEFLATED),
+    "another format": lambda content: repacked(content, {resume.FORMAT: "snnconvert-resume/2"}),
+    "no stages": lambda content: repacked(content, {"stages": "stapes"}),
     "no zip file": lambda _: b"something else",
 }
 
@@ -274,7 +274,7 @@ def test_damaged_files_are_refused(damage: str, tmp_path: Path) -> None:
 def test_states_that_do_not_fit_are_refused(change: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "half.resume"
     interrupted(path, converted(), rows(), CLASSES)
-    path.write_bytes(repacked(path.read_bytes(), **change))
+    path.write_bytes(repacked(path.read_bytes(), change))
     with pytest.raises(ResumeError, match="partial results do not fit this evaluation"):
         report(converted(), rows(), CLASSES, resume=path)
 
