@@ -13,7 +13,7 @@ def shipped_models() -> tuple[str, ...]:
     Examples
     --------
     >>> shipped_models()
-    ('fashion_cnn', 'fashion_resnet')
+    ('fashion_cnn', 'fashion_mobilenet', 'fashion_resnet', 'fashion_vgg')
     """
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.onnx")))
 

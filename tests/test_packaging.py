@@ -102,7 +102,7 @@ def test_wheel_ships_a_model_with_its_rows_and_the_report_template(distributions
     (wheel,) = distributions.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for model in ("fashion_cnn", "fashion_resnet"):
+    for model in ("fashion_cnn", "fashion_mobilenet", "fashion_resnet", "fashion_vgg"):
         for suffix in (".onnx", ".calibration.npz", ".eval.npz"):
             assert f"snnconvert/models/{model}{suffix}" in names
     assert [name for name in names if name.startswith("snnconvert/reports/templates/")]

@@ -24,7 +24,7 @@ from onnx import numpy_helper
 from snnconvert.models import shipped_model_path, shipped_models
 
 FOLDER = Path(__file__).parents[2] / "models"
-MODELS = ("fashion_cnn", "fashion_resnet")
+MODELS = ("fashion_cnn", "fashion_mobilenet", "fashion_resnet", "fashion_vgg")
 
 
 def model_path(name: str) -> Path:
@@ -144,9 +144,19 @@ def test_interface_is_raw_pixels_to_logits(name: str) -> None:
             | {"Flatten": 1, "Gemm": 1},
         ),
         (
+            "fashion_mobilenet",
+            {"Mul": 1, "Conv": 14, "BatchNormalization": 14, "Clip": 10, "Constant": 20, "Add": 2}
+            | {"GlobalAveragePool": 1, "Flatten": 1, "Gemm": 1},
+        ),
+        (
             "fashion_resnet",
             {"Mul": 1, "Conv": 9, "BatchNormalization": 9, "Relu": 7, "Add": 3}
             | {"GlobalAveragePool": 1, "Flatten": 1, "Gemm": 1},
+        ),
+        (
+            "fashion_vgg",
+            {"Mul": 1, "Conv": 6, "BatchNormalization": 6, "Relu": 6, "MaxPool": 3, "Concat": 1}
+            | {"Flatten": 1, "Gemm": 1},
         ),
     ],
 )
@@ -238,7 +248,7 @@ def test_macs_and_parameters_are_those_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_relu_neurons_are_those_in_the_readme(name: str) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(model_path(name)))
-    relus = {node.output[0] for node in model.graph.node if node.op_type == "Relu"}
+    relus = {node.output[0] for node in model.graph.node if node.op_type in {"Relu", "Clip"}}
     neurons = sum(
         int(np.prod([dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]))
         for value in model.graph.value_info
@@ -273,9 +283,8 @@ def test_script_refuses_an_unknown_name(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         script.main(["fashion_cn"])
-    assert (
-        "no network 'fashion_cn'; there are fashion_cnn, fashion_resnet" in capsys.readouterr().err
-    )
+    known = "fashion_cnn, fashion_mobilenet, fashion_resnet, fashion_vgg"
+    assert f"no network 'fashion_cn'; there are {known}" in capsys.readouterr().err
 
 
 def test_script_refuses_a_file_that_is_not_idx(script: ModuleType, tmp_path: Path) -> None:
