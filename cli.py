@@ -383,6 +383,11 @@ _RUN_OPTIONS = _options(
         "layer's current.",
     ),
     click.option(
+        "--device",
+        metavar="cpu|cuda",
+        help="Target cpu: simulate on the processor, or on a GPU (cuda, cuda:1). Default: cpu.",
+    ),
+    click.option(
         "--metric",
         metavar="[OUTPUT=]NAME",
         multiple=True,
@@ -568,7 +573,8 @@ def _evaluate(
 
 
 def _emit_options(options: dict[str, Any]) -> dict[str, str]:
-    return {} if options["input_kind"] is None else {"input": options["input_kind"]}
+    given = {"input": options["input_kind"], "device": options["device"]}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _check_emit_options(target: str, options: dict[str, Any]) -> None:
@@ -578,6 +584,10 @@ def _check_emit_options(target: str, options: dict[str, Any]) -> None:
     given = _emit_options(options)
     if given:
         check_options(target, get_backend(target).capabilities, given)
+    if given.get("device", "cpu") != "cpu":
+        from snnconvert.backends.cuda.device import find_device
+
+        find_device(given["device"])
 
 
 def _finish(evaluation: Evaluation, folder: Path | None, options: dict[str, Any]) -> int:

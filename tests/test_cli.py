@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+import torch
 from evaluations import diagnosed_layer, diagnosis
 from onnx import TensorProto, helper
 from onnx_models import make_model
@@ -1143,6 +1144,42 @@ def test_targets_are_listed(run: Command) -> None:
     neurons = {row["name"]: row["neurons"] for row in rows}
     assert neurons["cpu"] == "if, graded:K, signed"
     assert "; neurons: if, graded:K, signed  [ready]" in result.out
+
+
+def test_the_device_reaches_the_target(run: Command) -> None:
+    fidelity = run(*CONVERT, "--device", "cpu", "--json").json["fidelity"]
+    assert "threads" in fidelity and "device" not in fidelity
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("verb", [False, True])
+def test_a_gpu_that_is_not_there_is_refused_before_the_work(
+    run: Command, tmp_path: Path, verb: bool
+) -> None:
+    command: tuple[str, ...] = CONVERT
+    if verb:
+        assert run(*CONVERT, "--output", "made").status == 0
+        command = ("run", "made/network.snn", "--eval", "test.npz", "--output", "net-cpu")
+    result = run(*command, "--device", "cuda")
+    refused(result, 2, "error: device 'cuda' cannot be used here  [usage]")
+    assert "leave out --device to run on the processor" in result.err
+    assert "net-cpu" not in "".join(folders(tmp_path))
+
+
+def test_devices_are_the_cpu_targets(run: Command, tmp_path: Path) -> None:
+    refused(
+        run(*CONVERT, "--target", "reference", "--device", "cuda"),
+        2,
+        "error: target 'reference' has no option 'device'  [usage]",
+        "  hint:  known: none",
+    )
+    refused(
+        run(*CONVERT, "--device", "gpu"),
+        2,
+        "error: unknown device 'gpu'  [usage]",
+        "  hint:  use cpu, cuda, or cuda:N for the Nth GPU",
+    )
+    assert not folders(tmp_path)
 
 
 # Interruption, and the program as a process

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
@@ -52,6 +52,28 @@ class CpuBackend:
     def check(self, network: Network) -> list[Problem]:
         """Return every reason why the target cannot run the network."""
         return check_capabilities(self.name, self.capabilities, network)
+
+    @overload
+    def emit(
+        self,
+        model: Any,
+        *,
+        device: Literal["cpu"] = "cpu",
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+        **unknown: Any,
+    ) -> CpuSimulation: ...
+
+    @overload
+    def emit(
+        self,
+        model: Any,
+        *,
+        device: str,
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+        **unknown: Any,
+    ) -> CpuSimulation | DeviceSimulation: ...
 
     def emit(
         self,
