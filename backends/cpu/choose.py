@@ -1,7 +1,8 @@
 """Which kernel is cheapest for a layer, from its shape and how often its inputs spike.
 
-Costs are cycles for one position and one step, fitted to measurements (benchmarks/README.md).
-What they decide is speed alone: every kernel gives the same spikes.
+Costs are nanoseconds for one position and one step, fitted to measurements on a processor of
+2.5 GHz (benchmarks/README.md); what counts is how they compare. They decide speed alone: every
+kernel gives the same spikes.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
-from snnconvert.backends.cpu.kernels.layer import Method
-
-FIRST_LEVEL, SECOND_LEVEL = 2**15, 2**20
-"""Bytes of the caches that tables should stay in; usual sizes, a core."""
+from snnconvert.backends.cpu.kernels.layer import PATTERNS, Method
 
 MOST_TABLE = 2**26
 """Bytes of a layer's tables of patterns."""
+
+PER_ROW, PER_VECTOR = 0.3, 0.6
+"""Finding a row, and adding one vector of it."""
+
+PER_TAP, PER_BYTE = 5.0, 0.25
+"""Copying the events of a tap into the list, and finding those of a byte of spikes."""
 
 
 def density(arriving: Arriving) -> float:
@@ -27,30 +31,29 @@ def density(arriving: Arriving) -> float:
 
 
 def cheapest(layer: EventLayer, arriving: Sequence[Arriving]) -> Method:
-    """Return the method for a layer."""
-    patterns = events = 0.0
-    table = rows_table = 0
+    """Return the method for a layer under the spikes that arrive."""
+    parts = [part for part in arriving if not layer.feeds[part.feed].diagonal]
     row = layer.channels * (2 if layer.numbers.narrow else 4)
     vectors = layer.channels / layer.lanes
-    lists = 0.0
-    for part in arriving:
-        taps = layer.feeds[part.feed]
-        if taps.diagonal:
-            continue
+    patterns = events = 0.0
+    pattern_table = rows_table = 0
+    for part in parts:
+        taps, width = layer.feeds[part.feed], part.bits.shape[2]
         each = len(taps.sources) / max(layer.positions, 1)
-        inputs = part.bits.shape[2] * 8
-        patterns += each * inputs / 8
-        events += each * inputs * density(part)
-        lists += each
-        table += len(taps.weights) * inputs // 8 * 256 * row
-        rows_table += taps.weights.shape[0] * inputs * row
-    if table > MOST_TABLE:
+        patterns += each * width
+        events += each * 8 * width * density(part)
+        rows_table += len(taps.weights) * 8 * width * row
+        pattern_table += len(taps.weights) * width * PATTERNS * row
+    if pattern_table > MOST_TABLE:
         return "events"
-    by_pattern = patterns * vectors * _load(table / 4) + patterns * 0.4
-    by_event = events * (1.5 + vectors * _load(rows_table)) + 8 * lists + 30
+    taps_each = sum(len(layer.feeds[p.feed].sources) for p in parts) / max(layer.positions, 1)
+    lists = taps_each * PER_TAP + sum(part.bits.shape[2] for part in parts) * PER_BYTE
+    slow, quick = _memory(pattern_table, 2**23), _memory(rows_table, 2**20)
+    by_pattern = patterns * (PER_ROW + PER_VECTOR * vectors * slow)
+    by_event = lists + events * (PER_ROW + PER_VECTOR * vectors * quick)
     return "patterns" if by_pattern <= by_event else "events"
 
 
-def _load(table: float) -> float:
-    """Return the cycles of adding one vector of a table of that size."""
-    return 0.8 if table <= FIRST_LEVEL else 1.2 if table <= SECOND_LEVEL else 2.5
+def _memory(table: int, cache: int) -> float:
+    """Return how much longer a vector takes from a table of that size."""
+    return 1.0 if table <= cache // 8 else 1.3 if table <= cache else 2.5

@@ -10,22 +10,31 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.fixed_point import LANES, FixedPoint, padded
 from snnconvert.backends.cpu.kernels.index import SLACK, Events
-from snnconvert.backends.cpu.kernels.layer import DIAGONAL, FEED, HEADER, ROWS, Form, Method
-from snnconvert.backends.cpu.kernels.layer import layer_kernel
+from snnconvert.backends.cpu.kernels.layer import (
+    DIAGONAL,
+    FEED,
+    HEADER,
+    PATTERNS,
+    ROWS,
+    Form,
+    Method,
+    layer_kernel,
+)
 from snnconvert.backends.cpu.sent import Bits
 from snnconvert.backends.cpu.taps import Taps, channels_of, positions_of
 from snnconvert.convert.network import Population, Readout
-
-PATTERNS = 256
-"""Patterns of the eight spikes in a byte."""
 
 LARGEST_BLOCK = 4
 """Vectors of channels whose voltages stay in registers together."""
 
 ACCUMULATORS = 16
 """Sums in registers: vectors times steps."""
+
+WIDEST = 8
+"""Bytes of spikes whose sums are written out one after the other in a kernel."""
 
 Arguments: TypeAlias = npt.NDArray[np.int64]
 
@@ -66,12 +75,14 @@ class EventLayer:
     feeds : sequence of Taps
         One a connection.
     numbers : FixedPoint
+    arena : Arena
+        Memory for tables.
     """
 
     def __init__(
-        self, node: Population | Readout, feeds: Sequence[Taps], numbers: FixedPoint
+        self, node: Population | Readout, feeds: Sequence[Taps], numbers: FixedPoint, arena: Arena
     ) -> None:
-        self.node, self.feeds, self.numbers = node, feeds, numbers
+        self.node, self.feeds, self.numbers, self._arena = node, feeds, numbers, arena
         self.channels = padded(channels_of(node.shape))
         self.positions = positions_of(node.shape)
         self.fires = isinstance(node, Population)
@@ -88,8 +99,22 @@ class EventLayer:
         together = 1 if method == "events" else max(min(8, ACCUMULATORS // self.vectors), 1)
         reset = isinstance(self.node, Population) and self.node.reset == "zero"
         return Form(
-            method, self.lanes, self.vectors, together, self.numbers.narrow, reset, self.fires
+            method,
+            self.lanes,
+            self.vectors,
+            together,
+            blocks=self.channels // (self.lanes * self.vectors),
+            width=self._width() if method == "patterns" else 0,
+            narrow=self.numbers.narrow,
+            short=self.numbers.short and method == "events",
+            to_zero=reset,
+            fires=self.fires,
         )
+
+    def _width(self) -> int:
+        """Return the bytes of the sources of patterns, 0 where they differ or are many."""
+        widths = {padded(f.weights.shape[1]) // 8 for f in self.feeds if not f.diagonal}
+        return widths.pop() if len(widths) == 1 and max(widths) <= WIDEST else 0
 
     def membranes(self, n: int) -> Membranes:
         """Return the state of so many samples before the first step."""
@@ -139,7 +164,7 @@ class EventLayer:
             feeds, kept = self._feeds(method, arriving, sample)
             for_one = membranes.voltage[sample], membranes.counts[sample], out[sample]
             head = _header(*for_one, steps.start, length, bias, threshold)
-            head[12:14] = self.channels // (self.lanes * self.vectors), len(arriving)
+            head[11] = len(arriving)
             run_parts(kernel, np.concatenate([head, *feeds]), parts, room, pool)
             del kept
 
@@ -148,9 +173,8 @@ class EventLayer:
     ) -> tuple[list[Arguments], list[Any]]:
         """Return the arguments of the feeds of one sample, and what must live as long as they."""
         feeds, kept = [], []
-        tables = self.tables(method)
         for part in arriving:
-            taps, bits, table = self.feeds[part.feed], part.bits[sample], tables[part.feed]
+            taps, bits = self.feeds[part.feed], part.bits[sample]
             step = bits.strides[1]
             source, width = bits.ctypes.data + part.first * step, bits.strides[0]
             groups = shift = 0
@@ -164,9 +188,9 @@ class EventLayer:
                     step, width = 8, 8 * bits.shape[1]
                     source = events.ends.ctypes.data + part.first * step
             places = self._places(part.feed, width, method)
-            group = table.strides[1] if method == "patterns" and not taps.diagonal else 0
             addresses = source, taps.starts.ctypes.data, places.ctypes.data
-            feeds.append(np.array([kind, *addresses, step, groups, group, shift], np.int64))
+            block = self.tables(method)[part.feed].strides[0] if kind == ROWS else 0
+            feeds.append(np.array([kind, *addresses, step, groups, shift, block], np.int64))
             assert len(feeds[-1]) == FEED
         return feeds, kept
 
@@ -177,7 +201,8 @@ class EventLayer:
             taps, table = self.feeds[feed], self.tables(method)[feed]
             places = np.empty((len(taps.sources), 2), np.int64)
             places[:, 0] = taps.sources * width
-            places[:, 1] = table.ctypes.data + taps.blocks * table.strides[0]
+            rows = method == "events" and not taps.diagonal  # in front: blocks of channels
+            places[:, 1] = table.ctypes.data + taps.blocks * table.strides[1 if rows else 0]
             self._taps[key] = places
         return self._taps[key]
 
@@ -193,11 +218,10 @@ class EventLayer:
     def tables(self, method: Method) -> list[npt.NDArray[Any]]:
         """Return the weight tables of the feeds, made at the first use."""
         if method not in self._tables:
-            dtype = np.int16 if self.numbers.narrow else np.int32
+            form = self.form(method)
+            make = _row_table if method == "events" else _pattern_table
             self._tables[method] = [
-                _diagonal_table(w, self.channels, dtype)
-                if taps.diagonal
-                else make_table(w, self.channels, dtype, method)
+                _diagonal_table(w, form) if taps.diagonal else make(w, form, self._arena)
                 for taps, w in zip(self.feeds, self.numbers.weights, strict=True)
             ]
         return self._tables[method]
@@ -217,7 +241,7 @@ def _header(
     head[2:5] = steps, voltage.ctypes.data, counts.ctypes.data
     head[5:7] = bias.ctypes.data, bias.strides[0] if len(bias) > 1 else 0
     head[7:9] = threshold.ctypes.data, threshold.strides[0] if len(threshold) > 1 else 0
-    head[9:12] = out.ctypes.data + first * out.strides[1], out.strides[0], out.strides[1]
+    head[9:11] = out.ctypes.data + first * out.strides[1], out.strides[0]
     return head
 
 
@@ -239,7 +263,7 @@ def run_parts(
     def one(part: tuple[int, int]) -> None:
         own, scratch = arguments.copy(), np.empty(room, np.int64)
         own[:2] = part
-        own[14] = scratch.ctypes.data
+        own[12] = scratch.ctypes.data
         kernel(own)
 
     if pool is None or len(parts) == 1:
@@ -249,34 +273,41 @@ def run_parts(
         list(pool.map(one, parts))
 
 
-def make_table(
-    weights: npt.NDArray[np.int64], channels: int, dtype: Any, method: Method
-) -> npt.NDArray[Any]:
-    """Return rows of weights, (blocks, inputs, channels), or the sums of all patterns of eight.
+def _row_table(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> npt.NDArray[Any]:
+    """Return rows of weights, (blocks of channels, blocks of weights, inputs, channels)."""
+    count, inputs, outputs = weights.shape
+    full = np.zeros((count, inputs, form.blocks * form.channels), _weight_type(form))
+    full[:, :, :outputs] = weights
+    table = arena.zeros((form.blocks, count, inputs, form.channels), full.dtype)
+    table[...] = full.reshape(count, inputs, form.blocks, -1).transpose(2, 0, 1, 3)
+    return table
 
-    Patterns come as (blocks, groups of eight inputs, 256, channels): each half of a group's table
-    is the half before it plus the row of one more input.
+
+def _pattern_table(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> npt.NDArray[Any]:
+    """Return the sums of all patterns, (blocks, groups of eight inputs, 256, channels).
+
+    Each half of a group's table is the half before it plus the row of one more input.
     """
     blocks, inputs, outputs = weights.shape
-    if method == "events":
-        table = np.zeros((blocks, inputs, channels), dtype)
-        table[:, :, :outputs] = weights
-        return table
-    groups = padded(inputs) // 8
-    rows = np.zeros((blocks, groups * 8, channels), dtype)
+    groups, channels = padded(inputs) // 8, form.blocks * form.channels
+    rows = np.zeros((blocks, groups * 8, channels), _weight_type(form))
     rows[:, :inputs, :outputs] = weights
     rows = rows.reshape(blocks, groups, 8, channels)
-    table = np.zeros((blocks, groups, PATTERNS, channels), dtype)
+    table = arena.zeros((blocks, groups, PATTERNS, channels), rows.dtype)
     for bit in range(8):
         half = 1 << bit
         np.add(table[:, :, :half], rows[:, :, bit, None], out=table[:, :, half : 2 * half])
     return table
 
 
-def _diagonal_table(weights: npt.NDArray[np.int64], channels: int, dtype: Any) -> npt.NDArray[Any]:
-    table = np.zeros((len(weights), channels), dtype)
+def _diagonal_table(weights: npt.NDArray[np.int64], form: Form) -> npt.NDArray[Any]:
+    table = np.zeros((len(weights), form.blocks * form.channels), _weight_type(form))
     table[:, : weights.shape[1]] = weights
     return table
+
+
+def _weight_type(form: Form) -> npt.DTypeLike:
+    return np.int16 if form.weight_bytes == 2 else np.int32
 
 
 class AnalogLayer:
@@ -287,8 +318,6 @@ class AnalogLayer:
     node : Population
     threshold, v_init, bias : (1 or positions, channels) float64 arrays
     """
-
-    FORM = Form("patterns", LANES, 1, 1, analog=True)
 
     def __init__(
         self,
@@ -303,7 +332,8 @@ class AnalogLayer:
         self._threshold = self._pad(threshold, np.inf)
         self._v_init, self._bias = self._pad(v_init, 0.0), bias
         self._never = np.full((1, self.channels), np.inf)
-        self._form = Form("patterns", LANES, 1, 1, to_zero=node.reset == "zero", analog=True)
+        blocks, to_zero = self.channels // LANES, node.reset == "zero"
+        self._form = Form("patterns", LANES, 1, 1, blocks, to_zero=to_zero, analog=True)
 
     def _pad(self, rows: npt.NDArray[np.float64], fill: float) -> npt.NDArray[np.float64]:
         full = np.full((*rows.shape[:-1], self.channels), fill)
@@ -352,5 +382,5 @@ class AnalogLayer:
                 threshold,
             )
             head[6] = bias.strides[0]
-            head[1], head[12] = self.positions, self.channels // LANES
+            head[1] = self.positions
             kernel(head)

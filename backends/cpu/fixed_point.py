@@ -43,6 +43,8 @@ class FixedPoint:
         Thresholds of padded channels are never reached.
     narrow : bool
         Whether the sums of every step fit 16 bits.
+    short : bool
+        Whether every weight does, but not the sums.
     longest : int
         Steps for which voltages certainly fit 32 bits.
     """
@@ -53,6 +55,7 @@ class FixedPoint:
     threshold: npt.NDArray[np.int32]
     v_init: npt.NDArray[np.int32]
     narrow: bool
+    short: bool
     longest: int
 
 
@@ -84,7 +87,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         whole if neuron else (whole[0], np.full((1, 1), NEVER), np.zeros((1, 1)))
     )
     rising, falling = _bounds(feeds, weights, node.shape)
-    narrow = rising.max(initial=0) < 2**15 and falling.max(initial=0) <= 2**15
+    narrow = bool(rising.max(initial=0) < 2**15 and falling.max(initial=0) <= 2**15)
     step = max((rising + np.maximum(bias, 0)).max(), (falling - np.minimum(bias, 0)).max(), 1)
     room = LARGEST - 1 - float(np.abs(threshold).max() if neuron else 0)
     channels = channels_of(node.shape)
@@ -95,6 +98,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         _padded(threshold, channels, NEVER),
         _padded(v_init, channels, 0),
         narrow,
+        not narrow and all(np.abs(w).max(initial=0) < 2**15 for w in weights),
         math.floor(room / float(step)),
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.choose import cheapest
 from snnconvert.backends.cpu.event_layer import AnalogLayer, Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import by_position, fixed_point, padded
@@ -114,16 +115,16 @@ def is_analog(network: Network, connection: Connection) -> bool:
 
 
 def _layers(network: Network) -> list[tuple[str, Layer]]:
-    found = []
+    found, arena = [], Arena()
     for node in network.nodes:
         if isinstance(node, Population | Readout):
-            layer = _layer(network, node)
+            layer = _layer(network, node, arena)
             if layer is not None:
                 found.append((node.name, layer))
     return found
 
 
-def _layer(network: Network, node: Population | Readout) -> Layer | None:
+def _layer(network: Network, node: Population | Readout, arena: Arena) -> Layer | None:
     if isinstance(node, Population) and not _plain(node):
         return None
     incoming = network.incoming(node.name)
@@ -135,7 +136,7 @@ def _layer(network: Network, node: Population | Readout) -> Layer | None:
     if len(usable) < len(feeds) or not feeds:
         return None
     numbers = fixed_point(node, usable)
-    return None if numbers is None else EventLayer(node, usable, numbers)
+    return None if numbers is None else EventLayer(node, usable, numbers, arena)
 
 
 def _plain(population: Population) -> bool:

@@ -218,7 +218,7 @@ def broken(simulation: CpuSimulation, target: str, error: float) -> CpuSimulatio
     layer = simulation.program.layers[target]
     assert isinstance(layer, EventLayer)
     for table in layer.tables("patterns") + layer.tables("events"):
-        table += round(error / layer.numbers.unit)
+        table += table.dtype.type(round(error / layer.numbers.unit))
     return simulation
 
 

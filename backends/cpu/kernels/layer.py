@@ -28,17 +28,21 @@ from snnconvert.backends.cpu.kernels.emitter import (
     LONG,
     SHORT,
     Emitter,
+    constants,
     vector,
 )
 from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
 Method = Literal["patterns", "events"]
 
-HEADER = 16
+HEADER = 13
 """Arguments in front of the feeds."""
 
 FEED = 8
 """Arguments of a feed."""
+
+PATTERNS = 256
+"""Patterns of the eight spikes in a byte."""
 
 ROWS, DIAGONAL = 0, 1
 """Kinds of feeds: rows of a table for all channels, or one weight a channel."""
@@ -57,8 +61,14 @@ class Form:
         Vectors in a block of channels, whose voltages stay in registers.
     steps : int
         Timesteps computed at once.
+    blocks : int
+        Blocks of channels.
+    width : int
+        Bytes of spikes a position and step in the sources of patterns; 0: they differ.
     narrow : bool
         Sums of a step are 16-bit numbers instead of 32-bit ones.
+    short : bool
+        Rows are 16-bit numbers, which are made 32-bit ones to be summed.
     to_zero : bool
         Reset to zero instead of by subtraction.
     fires : bool
@@ -71,7 +81,10 @@ class Form:
     lanes: int
     vectors: int
     steps: int
+    blocks: int = 1
+    width: int = 0
     narrow: bool = False
+    short: bool = False
     to_zero: bool = False
     fires: bool = True
     analog: bool = False
@@ -80,8 +93,25 @@ class Form:
     def name(self) -> str:
         """Name of the compiled function."""
         end = ("zero" if self.to_zero else "subtract") if self.fires else "read"
-        width = "narrow" if self.narrow else "analog" if self.analog else "wide"
-        return f"{self.method}_{self.lanes}x{self.vectors}x{self.steps}_{width}_{end}"
+        width = "analog" if self.analog else "narrow" if self.narrow else "wide"
+        width += "_short" if self.short else ""
+        size = f"{self.lanes}x{self.vectors}x{self.blocks}_{self.steps}x{self.width}"
+        return f"{self.method}_{size}_{width}_{end}"
+
+    @property
+    def channels(self) -> int:
+        """Channels of a block."""
+        return self.lanes * self.vectors
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of weights, all channels."""
+        return self.blocks * self.channels * self.weight_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a weight."""
+        return 2 if self.narrow or self.short else 4
 
 
 @cache
@@ -95,10 +125,10 @@ class _Layer:
 
     Arguments: 0 first position, 1 last position, 2 steps, 3 voltages, 4 counts, 5 biases, 6 bytes
     of biases a position, 7 thresholds, 8 bytes of thresholds a position, 9 spikes out (or sums),
-    10 their bytes a position, 11 their bytes a step, 12 blocks of channels, 13 feeds, 14 scratch
-    for lists. A feed: kind, source spikes (or events), starts of the taps, taps
-    (offset into the source, address of the table), bytes of the source a step, bytes of channels,
-    bytes from one group's table to the next, first byte of a diagonal feed's channels.
+    10 their bytes a position, 11 feeds, 12 scratch for lists. A feed: kind, source spikes (or ends
+    of events), starts of the taps, taps (offset into the source, address of the table), bytes of
+    the source a step, bytes of its channels, first byte of a diagonal feed's channels, bytes of
+    one block's rows of events.
     """
 
     def __init__(self, form: Form) -> None:
@@ -110,30 +140,37 @@ class _Layer:
         self.bias_stride, self.thresholds, self.threshold_stride = (
             e.argument(i) for i in range(6, 9)
         )
-        self.out, self.out_position, self.out_step, self.blocks, self.feeds, self.scratch = (
-            e.argument(i) for i in range(9, 15)
+        self.out, self.out_position, self.feeds, self.scratch = (
+            e.argument(i) for i in range(9, 13)
         )
         self.narrow = SHORT if form.narrow else INT
         self.sums = vector(self.narrow, form.lanes)
         self.wide = vector(INT, form.lanes)
         self.state = vector(DOUBLE if form.analog else INT, form.lanes)
         self.number_bytes = 8 if form.analog else 4
-        self.row_bytes = form.lanes * (2 if form.narrow else 4)
-        self.channels = form.lanes * form.vectors
+        self.rows = vector(SHORT if form.weight_bytes == 2 else INT, form.lanes)
+        self.vector_bytes = form.lanes * form.weight_bytes
+        self.block_bytes = self.vector_bytes * form.vectors
+        self.channels = form.channels
+        self.out_step = form.blocks * (form.channels // 8 if form.fires else 4 * form.channels)
 
     def emit(self) -> str:
         """Return the module's text."""
-        e = self.e
-        with e.loop(self.first, self.last) as position:
-            if self.form.method == "events":
-                self._list_events(position)
-            with e.loop(LONG(0), self.blocks) as block:
+        e, form = self.e, self.form
+        positions = (self.first, self.last)
+        if form.method == "events":
+            # The rows of one block of channels fit a cache that those of all do not.
+            with e.loop(LONG(0), LONG(form.blocks)) as block, e.loop(*positions) as position:
+                self._list_events(position, block)
+                self._block(position, block)
+        else:
+            with e.loop(*positions) as position, e.loop(LONG(0), LONG(form.blocks)) as block:
                 self._block(position, block)
         return e.text()
 
     def _block(self, position: Any, block: Any) -> None:
         e, form = self.e, self.form
-        neuron = e.multiply(e.add(e.multiply(position, self.blocks), block), LONG(self.channels))
+        neuron = e.multiply(e.add(e.multiply(position, LONG(form.blocks)), block), LONG(self.channels))
         inside = e.multiply(block, LONG(self.number_bytes * self.channels))
         bias = e.add(self.biases, e.multiply(position, self.bias_stride), inside)
         size = self.number_bytes * form.lanes
@@ -155,7 +192,7 @@ class _Layer:
     ) -> None:
         e, form = self.e, self.form
         out = e.add(
-            self.out, e.multiply(position, self.out_position), e.multiply(step, self.out_step)
+            self.out, e.multiply(position, self.out_position), e.multiply(step, LONG(self.out_step))
         )
         for k in range(form.vectors):
             current = biases[k]
@@ -179,7 +216,7 @@ class _Layer:
         if form.analog:
             return sums
         if form.method == "events":
-            self._add_events(sums, block, step)
+            self._add_events(sums, step)
         with e.loop(LONG(0), self.feeds) as f:
             feed = _Feed(e, f)
             with feed.taps(position) as (source, table):
@@ -197,29 +234,39 @@ class _Layer:
 
     def _add_patterns(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
         e, form = self.e, self.form
-        row = e.multiply(self.blocks, LONG(self.row_bytes * form.vectors))
-        inside = e.add(table, e.multiply(block, LONG(self.row_bytes * form.vectors)))
+        inside = e.add(table, e.multiply(block, LONG(self.block_bytes)))
+        group_bytes = PATTERNS * form.row_bytes
+        if form.width:
+            for group in range(form.width):
+                for j, step_sums in enumerate(sums):
+                    pattern = e.load_wide(source, BYTE, form.width * j + group)
+                    row = e.add(inside, e.multiply(pattern, LONG(form.row_bytes)))
+                    self._add_row(step_sums, row, group * group_bytes)
+            return
         with e.loop(LONG(0), feed.groups) as group:
-            rows = e.add(inside, e.multiply(group, feed.group))
-            at = e.add(source, group)
+            rows, at = e.add(inside, e.multiply(group, LONG(group_bytes))), e.add(source, group)
             for j, step_sums in enumerate(sums):
                 pattern = e.load_wide(e.add(at, e.multiply(feed.step, LONG(j))), BYTE)
-                address = e.add(rows, e.multiply(pattern, row))
-                self._add_row(step_sums, address)
+                self._add_row(step_sums, e.add(rows, e.multiply(pattern, LONG(form.row_bytes))))
 
-    def _add_row(self, sums: Any, address: Any) -> None:
+    def _add_row(self, sums: Any, address: Any, offset: int = 0) -> None:
         e = self.e
         for k, total in enumerate(sums):
-            e.set(total, e.add(e.get(total), e.load(address, self.sums, self.row_bytes * k)))
+            row = self._row(address, offset + self.vector_bytes * k)
+            e.set(total, e.add(e.get(total), row))
+
+    def _row(self, address: Any, offset: int) -> Any:
+        row = self.e.load(address, self.rows, offset)
+        return self.e.builder.sext(row, self.sums) if self.form.short else row
 
     def _add_diagonal(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
         """Add the weights of the channels that spiked."""
         e, form = self.e, self.form
-        weights = e.add(table, e.multiply(block, LONG(self.row_bytes * form.vectors)))
+        weights = e.add(table, e.multiply(block, LONG(self.block_bytes)))
         channels = e.add(source, feed.shift, e.multiply(block, LONG(self.channels // 8)))
         mask_type, zero = ir.IntType(form.lanes), ir.Constant(self.sums, None)
         for k in range(form.vectors):
-            row = e.load(weights, self.sums, self.row_bytes * k)
+            row = self._row(weights, self.vector_bytes * k)
             for j, step_sums in enumerate(sums):
                 at = e.add(channels, e.multiply(feed.step, LONG(j)))
                 bits = e.load(at, mask_type, form.lanes // 8 * k)
@@ -227,15 +274,14 @@ class _Layer:
                 arrived = e.builder.select(chosen, row, zero)
                 e.set(step_sums[k], e.add(e.get(step_sums[k]), arrived))
 
-    def _add_events(self, sums: Any, block: Any, step: Any) -> None:
+    def _add_events(self, sums: Any, step: Any) -> None:
         """Add the rows in the list of a step: events come one step at a time."""
         e = self.e
         ends = e.add(self.scratch, e.multiply(step, LONG(8)))
-        inside = e.multiply(block, LONG(self.row_bytes * self.form.vectors))
         with e.loop(e.load(ends, LONG), e.load(ends, LONG, 8), 8) as item:
-            self._add_row(sums[0], e.add(e.load(item, LONG), inside))
+            self._add_row(sums[0], e.load(item, LONG))
 
-    def _list_events(self, position: Any) -> None:
+    def _list_events(self, position: Any, block: Any) -> None:
         """Gather the rows of each step: the scratch begins with where each list ends.
 
         Sixteen at a time are copied where there are fewer: what is written beyond the end is
@@ -248,16 +294,16 @@ class _Layer:
             with e.loop(LONG(0), self.feeds) as f:
                 feed = _Feed(e, f)
                 with e.when(e.equal(feed.kind, LONG(ROWS))), feed.taps(position) as tap:
-                    self._copy_events(feed, step, tap, items)
+                    self._copy_events(feed, block, step, tap, items)
         e.store(e.get(items), e.add(self.scratch, e.multiply(self.steps, LONG(8))))
 
-    def _copy_events(self, feed: Any, step: Any, tap: Any, items: Any) -> None:
+    def _copy_events(self, feed: Any, block: Any, step: Any, tap: Any, items: Any) -> None:
         e, lanes = self.e, 8
         ends, table = tap
         ends = e.add(ends, e.multiply(step, LONG(8)))
         first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
-        tables = e.splat(table, lanes)
-        row = e.splat(e.multiply(self.blocks, LONG(self.row_bytes * self.form.vectors)), lanes)
+        tables = e.splat(e.add(table, e.multiply(block, feed.block)), lanes)
+        row = e.splat(LONG(self.block_bytes), lanes)
         to = e.get(items)
         with e.loop(first, last, 2 * lanes) as at:
             channels = e.builder.zext(e.load(at, vector(SHORT, lanes)), vector(LONG, lanes))
@@ -276,7 +322,7 @@ class _Feed:
         (self.kind, self.source, self.starts, self._taps, self.step, self.groups) = (
             e.load(at, LONG, 8 * i) for i in range(6)
         )
-        self.group, self.shift = e.load(at, LONG, 48), e.load(at, LONG, 56)
+        self.shift, self.block = e.load(at, LONG, 48), e.load(at, LONG, 56)
 
     def taps(self, position: Any) -> Any:
         """Repeat what is written inside for each tap: source address, table address."""
@@ -324,8 +370,9 @@ class _State:
             fired, less = builder.icmp_signed(">=", u, threshold), builder.sub(u, threshold)
         left = ir.Constant(self.layer.state, None) if form.to_zero else less
         e.set(self.v[k], builder.select(fired, left, u))
-        ones = builder.sext(fired, self.layer.wide)
-        e.set(self.n[k], builder.sub(e.get(self.n[k]), ones))
+        count = e.get(self.n[k])
+        more = builder.add(count, constants(INT, [1] * form.lanes))
+        e.set(self.n[k], builder.select(fired, more, count))
         return builder.bitcast(fired, ir.IntType(form.lanes))
 
     def write_back(self) -> None:
