@@ -43,6 +43,7 @@ from speed_networks import (
 )
 
 import snnconvert
+from snnconvert.convert.snap import round_input
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
@@ -169,7 +170,8 @@ def _write_task(
     from neutral import write_task
 
     write_network(executable, folder)
-    (images,) = samples.values()
+    (node,) = executable.inputs
+    images = round_input(node, samples[node.name])  # the very numbers that our simulator sees
     write_task(folder, np.asarray(images, np.float32), setting.timesteps, setting.threads)
     if name == "brian2":
         write_matrices(executable, folder)

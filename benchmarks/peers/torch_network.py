@@ -85,6 +85,8 @@ class Network(nn.Module):
     def __init__(self, task: Task, layer: Layer, neurons: Callable[[Node], nn.Module]) -> None:
         super().__init__()
         self.nodes = task.nodes
+        last = {c.source: node.name for node in task.nodes for c in node.incoming}
+        self.released = [[s for s, by in last.items() if by == n.name] for n in task.nodes]
         self.wired = nn.ModuleList()
         self.wiring: list[list[tuple[str, nn.Module]]] = []
         self.firing: list[nn.Module | None] = []
@@ -102,12 +104,15 @@ class Network(nn.Module):
         """Return the output's current for the input's, with one step or many."""
         values: dict[str, Tensor] = {}
         current = x
-        for node, chains, fire in zip(self.nodes, self.wiring, self.firing, strict=True):
-            for i, (source, chain) in enumerate(chains):
+        for position, node in enumerate(self.nodes):
+            for i, (source, chain) in enumerate(self.wiring[position]):
                 arriving = chain(values[source])
                 current = arriving if i == 0 else current + arriving
-            values[node.name] = current if fire is None else fire(current)
-        return values[self.nodes[-1].name]
+            fire = self.firing[position]
+            values[node.name] = current = current if fire is None else fire(current)
+            for source in self.released[position]:
+                del values[source]
+        return current
 
 
 def _modules(node: Node) -> Iterator[Iterator[nn.Module]]:
