@@ -66,9 +66,12 @@ def quantised_forward(
             if observer is not None:
                 observer(node, charge)
             most = timesteps * spike_values(node.neuron).highest
-            counts = np.clip(np.floor((charge + node.v_init) / node.threshold), 0, most)
+            counts = charge + node.v_init  # the observer may keep the charge
+            counts /= node.threshold
+            np.clip(np.floor(counts, out=counts), 0, most, out=counts)
             results[node.name] = counts.astype(np.int64)
-            sent[node.name] = counts * node.amplitude
+            counts *= node.amplitude
+            sent[node.name] = counts
         elif isinstance(node, Readout):
             charge += timesteps * node.bias
             results[node.name] = charge * node.scale / timesteps

@@ -24,6 +24,9 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 Shape: TypeAlias = tuple[int, ...]
 Pads: TypeAlias = tuple[tuple[int, int], ...]
 
+PLACES_AT_A_TIME = 512
+"""Positions of a convolution's output that are computed together: their taps stay in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class LinearOperator(ABC):
@@ -102,9 +105,7 @@ class Window:
     def view(self, x: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:
         """Return every window of `x` (n, c, *spatial) as (n, c, *positions, *size), padded."""
         rank = len(self.size)
-        begins = [max(b, 0) for b, _ in self.pads]
-        ends = [max(e, 0) for _, e in self.pads]
-        padded = np.pad(x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)], constant_values=fill)
+        padded = _padded(x, self.pads, fill)
         crops = tuple(slice(max(-b, 0), s - max(-e, 0) if e < 0 else None)
                       for (b, e), s in zip(self.pads, padded.shape[2:], strict=True))  # fmt: skip
         padded = padded[(slice(None), slice(None), *crops)]
@@ -115,6 +116,18 @@ class Window:
         positions = tuple(slice(None, None, s) for s in self.strides)
         taps = tuple(slice(None, None, d) for d in self.dilations)
         return windows[(slice(None), slice(None), *positions, *taps)]
+
+
+def _padded(x: npt.NDArray[Any], pads: Pads, fill: float) -> npt.NDArray[Any]:
+    """Return `x` (n, c, *spatial) with what is to be added around it; `x` itself without any."""
+    sides = [(max(begin, 0), max(end, 0)) for begin, end in pads]
+    if not any(map(any, sides)):
+        return x
+    spatial = [extent + sum(side) for extent, side in zip(x.shape[2:], sides, strict=True)]
+    padded = np.full((*x.shape[:2], *spatial), fill, x.dtype)
+    inside = (slice(b, b + extent) for extent, (b, _) in zip(x.shape[2:], sides, strict=True))
+    padded[(slice(None), slice(None), *inside)] = x
+    return padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,21 +165,24 @@ class Convolution(LinearOperator):
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Correlate `x` (n, in_channels, *spatial) with the kernel."""
-        weight = self.weight.astype(x.dtype, copy=False)
-        windows = self.window.view(x)
-        rank = len(self.strides)
-        n, positions = x.shape[0], self.output_shape[1:]
-        per_group_in = weight.shape[1]
-        per_group_out = weight.shape[0] // self.groups
-        out = np.empty((n, *self.output_shape), x.dtype)
-        order = (0, *range(2, 2 + rank), 1, *range(2 + rank, 2 + 2 * rank))
-        for g in range(self.groups):
-            cols = windows[:, g * per_group_in : (g + 1) * per_group_in].transpose(order)
-            cols = cols.reshape(n * _size(positions), -1)
-            rows = weight[g * per_group_out : (g + 1) * per_group_out].reshape(per_group_out, -1)
-            part = (cols @ rows.T).reshape(n, *positions, per_group_out)
-            out[:, g * per_group_out : (g + 1) * per_group_out] = np.moveaxis(part, -1, 1)
-        return out
+        rank, count, positions = len(self.strides), self.groups, self.output_shape[1:]
+        places, per_group = _size(positions), len(self.weight) // self.groups
+        rows = self.weight.astype(x.dtype, copy=False).reshape(count, per_group, -1)
+        # Taps in front of positions: what is copied then are rows of an image, not single values.
+        order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
+        windows = self.window.view(x).transpose(order)
+        out = np.empty((len(x), count, per_group, places), x.dtype)
+        size = -(-PLACES_AT_A_TIME // places)
+        for first in range(0, len(x), size):
+            here = slice(first, min(first + size, len(x)))
+            taps = windows[(slice(None),) * (1 + rank) + (here,)]
+            taps = taps.reshape(count, rows.shape[2], -1)
+            if size == 1:
+                np.matmul(rows, taps, out=out[first])
+            else:
+                part = (rows @ taps).reshape(count, per_group, -1, places)
+                out[here] = part.transpose(2, 0, 1, 3)
+        return out.reshape(len(x), *self.output_shape)
 
     def to_sparse(self) -> sp.csr_array:
         """Unroll the kernel over all positions."""

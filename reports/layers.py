@@ -152,8 +152,11 @@ class LayerRecorder(Resumable):
         sent = counts if events is None else events
         self.samples += len(counts)
         self.total += sent.reshape(len(sent), -1).sum(axis=0)
-        self._silent += sent.size - int(np.count_nonzero(sent))
-        self._frequency += np.bincount(counts.reshape(-1), minlength=len(self._frequency))
+        found = np.bincount(counts.reshape(-1), minlength=len(self._frequency))
+        self._frequency += found
+        # Without events of their own, spikes are 0 or 1: those that add up to 0 are none.
+        silent = found[0] if events is None else sent.size - np.count_nonzero(sent)
+        self._silent += int(silent)
 
     def compare(self, counts: Counts, activation: FloatArray) -> None:
         """Compare the sums of the spikes (n, *shape) of the next rows with the activation."""
