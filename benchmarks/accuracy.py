@@ -1,4 +1,4 @@
-"""Accuracy of converted third-party networks against their ANN on the same rows.
+"""Accuracy of converted networks, shipped and third-party, against their ANN on the same rows.
 
     SNNCONVERT_TEST_DATA=/path/to/data python benchmarks/accuracy.py [NAME ...] [--seeds N]
 
@@ -6,7 +6,8 @@ Prints one line for each case: the network, target, window T and latency, rows, 
 spiking network's accuracy in percent with its 95 % interval, and the goal where there is one. With
 ``--seeds`` each case is calibrated on N different subsets (four fifths of the calibration rows),
 and a line has their mean and standard deviation. Exits 1 when a goal is missed. The folder holds
-``models/*.onnx`` and ``data/*.npz``. NAME may be the beginning of several names.
+``models/*.onnx`` and ``data/*.npz``; shipped networks do without it. NAME may be the beginning of
+several names.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ UNIT = {"scale": 1 / 255}
 class Case:
     """One network, target and T; accuracies in percent.
 
-    `goal` is an accuracy; `within` a largest distance from the ANN in points.
+    A shipped network has no `data`: its rows lie beside it. `goal` is an accuracy; `within` a
+    largest distance from the ANN in points.
     """
 
     name: str
     model: str
-    data: str
+    data: str | None
     timesteps: int
     target: str = "cpu"
     neuron: str = "if"
@@ -94,6 +96,10 @@ CASES = [
         Case(f"resnet8-T{t}", "resnet8_cifar10_mlperf_tiny", "cifar10", t, within=within)
         for t, within in [(16, 2.0), (32, 1.0), (64, 1.0)]
     ),
+    *(
+        Case(f"{name}-T32", f"fashion_{name}", None, 32, within=2.0)
+        for name in ("mobilenet", "vgg")
+    ),
     Case("maxpool-T8", "mnist_maxpool_opset8", "mnist", 8, within=1.0),
     Case("avgpool-T8", "mnist_avgpool_biasfree", "mnist", 8, preprocessing=UNIT, within=1.0),
     Case("maxpool-T64", "mnist_maxpool_opset8", "mnist", 64, goal=98.0),
@@ -110,10 +116,24 @@ CASES = [
 ]
 
 
-def rows(folder: Path, name: str, kind: str) -> tuple[Any, Any]:
-    """Return raw rows and labels of a data set."""
-    with np.load(folder / "data" / f"{name}_{kind}.npz") as stored:
-        return stored["x"], stored["y"]
+def model_path(case: Case, folder: Path) -> Path:
+    """Return the ONNX file of a case."""
+    if case.data is not None:
+        return folder / "models" / f"{case.model}.onnx"
+    path = snnconvert.shipped_model_path(case.model)
+    assert path is not None
+    return path
+
+
+def rows(case: Case, folder: Path, kind: str) -> tuple[Any, Any]:
+    """Return raw rows of a case, and labels where there are any; `kind` is calibration or test."""
+    if case.data is not None:
+        path = folder / "data" / f"{case.data}_{kind}.npz"
+    else:
+        suffix = {"calibration": ".calibration.npz", "test": ".eval.npz"}[kind]
+        path = model_path(case, folder).with_suffix(suffix)
+    with np.load(path) as stored:
+        return stored["x"], stored.get("y")
 
 
 @dataclass(frozen=True)
@@ -130,15 +150,15 @@ class Result:
 
 def convert_and_run(case: Case, folder: Path, limit: int | None, seed: int | None) -> Result:
     """Convert on all calibration rows, or on a seed's subset, and run the test rows."""
-    calibration, _ = rows(folder, case.data, "calibration")
+    calibration, _ = rows(case, folder, "calibration")
     calibration = calibration[: case.calibration_rows]
     if seed is not None:
         rng = np.random.default_rng(seed)
         chosen = rng.permutation(len(calibration))[: len(calibration) * 4 // 5]
         calibration = calibration[chosen]
-    x, y = rows(folder, case.data, "test")
+    x, y = rows(case, folder, "test")
     snn = snnconvert.convert_model(
-        folder / "models" / f"{case.model}.onnx",
+        model_path(case, folder),
         calibration,
         target=case.target,
         timesteps=case.timesteps,
@@ -189,9 +209,6 @@ def main() -> int:
     if arguments.list:
         print("\n".join(case.name for case in CASES))
         return 0
-    folder = os.environ.get("SNNCONVERT_TEST_DATA")
-    if not folder:
-        parser.error("SNNCONVERT_TEST_DATA must name the folder with models/ and data/")
     unknown = [n for n in arguments.names if not any(c.name.startswith(n) for c in CASES)]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; see --list")
@@ -200,6 +217,9 @@ def main() -> int:
         for case in CASES
         if not arguments.names or any(case.name.startswith(n) for n in arguments.names)
     ]
+    folder = os.environ.get("SNNCONVERT_TEST_DATA", "")
+    if not folder and any(case.data is not None for case in chosen):
+        parser.error("SNNCONVERT_TEST_DATA must name the folder with models/ and data/")
     reached = [
         measure(case, Path(folder), arguments.num_samples, arguments.seeds) for case in chosen
     ]

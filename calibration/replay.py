@@ -145,10 +145,10 @@ class Drive:
 Correct: TypeAlias = Callable[[Population, Drive], Population]
 
 
-def rows_that_fit(network: Network, timesteps: int) -> int:
+def rows_that_fit(network: Network, frames: int) -> int:
     """Return how many rows a replay and their activations can take within ``MEMORY`` each."""
     sizes = [math.prod(node.shape) for node in network.nodes]
-    trains = 4 * timesteps * 4 * max(sizes, default=1)
+    trains = 4 * frames * 4 * max(sizes, default=1)
     activations = 2 * 4 * sum(sizes)
     return max(MEMORY // max(trains, activations, 1), 1)
 
@@ -407,9 +407,12 @@ class Teacher:
     activations: dict[str, FloatArray]
 
     @classmethod
-    def of(cls, network: Network, graph: Graph, rows: Samples, timesteps: int) -> Teacher:
-        """Evaluate the lowered graph at every population, before and behind it, and readout."""
-        count = min(len(next(iter(rows.values()))), rows_that_fit(network, timesteps))
+    def of(cls, network: Network, graph: Graph, rows: Samples, frames: int) -> Teacher:
+        """Evaluate the lowered graph at every population, before and behind it, and readout.
+
+        `frames` are those of a train in the replay: T, or one where sums stand for all steps.
+        """
+        count = min(len(next(iter(rows.values()))), rows_that_fit(network, frames))
         used = {name: array[:count] for name, array in rows.items()}
         populations = [str(p.tensor) for p in network.populations if p.tensor is not None]
         names = [*populations, *(graph[name].inputs[0] for name in populations)]

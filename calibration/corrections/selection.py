@@ -133,13 +133,14 @@ def correct_network(
         ``corrections``: the accepted ones, the relative error of the outputs on the rows held out
         without and with each that was tried, and the rows that made them; ready for JSON.
     """
-    teacher = Teacher.of(network, graph, rows, timesteps)
+    whole = holdoff >= timesteps
+    teacher = Teacher.of(network, graph, rows, 1 if whole else timesteps)
     if teacher.count < 2 or not corrections or not network.populations:
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
     count = _Count(progress, size * (_most_trials(corrections) + 1))
     shares = SHARES if late_readout else SHARES[:1]
-    few = teacher.first(WHOLE_TRIAL_ROWS if holdoff >= timesteps else TRIAL_ROWS)
+    few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
     accepted, tried = _choose(trial, corrections)
     record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}

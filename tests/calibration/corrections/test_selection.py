@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_a_corrected_staged_network_still_is_the_quantised_one() -> None:
     quantised = quantised_forward(prepare(staged).network, samples, T)
     for population in corrected.populations:
         np.testing.assert_array_equal(run.spike_counts[population.name], quantised[population.name])
+
+
+def test_a_staged_network_is_corrected_on_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, network, samples = deep(depth=2, rows=40)
+    row = 8 * sum(math.prod(node.shape) for node in network.nodes)  # its activations
+    monkeypatch.setattr("snnconvert.calibration.replay.MEMORY", 40 * row)
+    used = [
+        correct_network(network, graph, samples, T, corrections=("bias",), holdoff=holdoff)[1]
+        for holdoff in (0, T)
+    ]
+    few, many = (record["corrections"]["rows"] for record in used)
+    assert few < many == 40
 
 
 def test_max_pooling_stays_exact_where_it_is() -> None:
