@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from snnconvert.convert.errors import DataError, ModelFileError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.rows import Samples, row_count
+
+Progress: TypeAlias = Callable[[int, int], None]
 
 ERRORS_ONLY = 3
 ALTERING = ["DoubleQDQPairsRemover"]
@@ -62,7 +64,9 @@ class AnnSession:
         extents = [i.shape[0] for i in self.inputs.values() if i.shape]
         self.batch: int | None = next((e for e in extents if isinstance(e, int)), None)
 
-    def run(self, samples: Samples, *, batch_size: int = 64) -> dict[str, FloatArray]:
+    def run(
+        self, samples: Samples, *, batch_size: int = 64, progress: Progress | None = None
+    ) -> dict[str, FloatArray]:
         """Return every output for all samples.
 
         Parameters
@@ -71,6 +75,8 @@ class AnnSession:
             Cast to what the model takes; read in batches.
         batch_size : int
             Used where the model's batch is free.
+        progress : callable, optional
+            Called with the samples done and in all.
 
         Returns
         -------
@@ -82,7 +88,12 @@ class AnnSession:
             If an input of whole numbers gets others: the spiking network would see what they
             were, and the model what they are rounded to.
         """
-        parts = list(self._batches(samples, self.batch or batch_size))
+        parts, done = [], 0
+        for part in self._batches(samples, self.batch or batch_size):
+            parts.append(part)
+            done += len(part[0])
+            if progress is not None:
+                progress(done, row_count(samples))
         return {
             name: np.concatenate([part[i] for part in parts])
             for i, name in enumerate(self.output_names)

@@ -142,7 +142,14 @@ def evaluate_model(
         judges = _timed(
             seconds,
             "ann",
-            lambda: judges_of(snn, samples, labels, metric=metric, score_output=score_output),
+            lambda: judges_of(
+                snn,
+                samples,
+                labels,
+                metric=metric,
+                score_output=score_output,
+                progress=_stage(progress, "ann"),
+            ),
         )
         rule, left_out = chosen_rule(snn, anytime, judges[0], steps)
         measurement: Measurement = _timed(
@@ -158,6 +165,7 @@ def evaluate_model(
                 lowered_values=snn.activations,
                 anytime=rule,
                 progress=_stage(progress, "evaluation"),
+                anytime_progress=_stage(progress, "anytime"),
                 checkpoint=kept.stage("evaluation"),
             ),
         )

@@ -38,6 +38,7 @@ def judges_of(
     *,
     metric: MetricChoice = None,
     score_output: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Judge, ...]:
     """Return how every output is judged, the headline first.
 
@@ -52,6 +53,8 @@ def judges_of(
         A single one is the headline's.
     score_output : str, optional
         The headline; default: the first output with labels, else the first.
+    progress : callable, optional
+        Called with the samples that the ANN has seen, and in all.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def judges_of(
                 f"a metric needs labels, output {name!r} has none",
                 hint="give labels (y, or the output's name), or leave the metric out",
             )
-    finished = snn.ann.run(samples)
+    finished = snn.ann.run(samples, progress=progress)
     scores = _scores(snn, samples)
     found = {}
     for name, layout in _layouts(snn, finished).items():

@@ -51,6 +51,7 @@ def evaluate(
     compared_rows: int = COMPARED_ROWS,
     anytime: AnytimeRule | None = None,
     progress: Progress | None = None,
+    anytime_progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Measurement:
     """Run all samples on the target, batch by batch, and compare them with the ANN.
@@ -77,6 +78,8 @@ def evaluate(
         By which each sample's answer may come before T; for the headline and `timesteps`.
     progress : callable, optional
         Called with (samples done, samples in all).
+    anytime_progress : callable, optional
+        The same, for the second run of samples that stop.
     checkpoint : Checkpoint, optional
         Where the state is kept after every batch, and where an earlier run's is found.
 
@@ -110,7 +113,7 @@ def evaluate(
                 progress(gathered.done, gathered.rows)
         else:
             break
-    return gathered.result(emitted, samples, batch_size, ann_macs)
+    return gathered.result(emitted, samples, batch_size, ann_macs, anytime_progress)
 
 
 class _Gathered(Resumable):
@@ -193,7 +196,12 @@ class _Gathered(Resumable):
         self.done = here.stop
 
     def result(
-        self, emitted: Emitted, samples: Samples, batch_size: int, ann_macs: float
+        self,
+        emitted: Emitted,
+        samples: Samples,
+        batch_size: int,
+        ann_macs: float,
+        progress: Progress | None,
     ) -> Measurement:
         """Return the figures of all rows."""
         latency = self._steps - self._timesteps
@@ -207,6 +215,7 @@ class _Gathered(Resumable):
                 latency=latency,
                 batch_size=batch_size,
                 ann_macs=ann_macs,
+                progress=progress,
             )
             stopped = self._stopping.result(self._tallies[0], scores[0], latency, until)
         return Measurement(
