@@ -5,7 +5,8 @@
 One ANN time is what onnxruntime needs for the ANN's own file, on the same rows in the same batch
 with the same number of threads; the number is ``run / (T x ANN time)``, where ``run`` is the wall
 time of ``emitted.run`` for T steps. Both are timed in turns within one run; printed are the median
-of the rounds' ratios and their quartiles. A dense simulation at onnxruntime's pace has 1.
+of the rounds' ratios and their quartiles. A dense simulation at onnxruntime's pace has 1. Before it
+is timed every simulation is compared with the plain reference, spike for spike, on a few rows.
 
 NAME is the beginning of a case's name, several cases may have it. The cases of ``resnet20`` need
 third-party files (see ``speed_networks.py``); without them they are left out by default. Exits 1
@@ -39,6 +40,8 @@ from snnconvert.backends.base import RunResult
 from snnconvert.backends.cpu import CpuSimulation
 
 WEIGHTS: dict[str, int | None] = {"float32": None, "int16": 16, "int8": 8}
+PARITY_ROWS, PARITY_TIMESTEPS = 3, 8
+"""On these every simulation is compared with the plain reference before it is timed."""
 NETWORKS = ("resnet20", "wide", "wide_pool", "fashion_cnn", "fashion_resnet")
 THIRD_PARTY = "resnet20"
 
@@ -110,7 +113,7 @@ class Result:
     density : float
         Spikes a neuron and step.
     same_answers : float
-        Share of the rows whose answer is the ANN's: tells that the right thing was timed.
+        Share of the rows whose answer is the ANN's.
     """
 
     case: Case
@@ -181,6 +184,7 @@ def _simulation(network: str, threads: int, weight_bits: int | None, scale: floa
     built = _subject(network).network(weight_bits=weight_bits, threshold_scale=scale)
     emitted = snnconvert.get_backend("cpu").emit(built, threads=threads)
     assert isinstance(emitted, CpuSimulation)
+    emitted.parity(_subject(network).rows(PARITY_ROWS), PARITY_TIMESTEPS)
     return emitted
 
 

@@ -3,10 +3,11 @@
 Eight 3x3 convolutions of 64-64-128-128-256-256-512-512 channels on 32x32 inputs, a global average
 and a dense layer. Weights are He-initialised with a fixed seed. Then, layer by layer, every
 channel's pre-activations on some images are brought to a mean around ``SHIFT`` and a standard
-deviation of 1, as trained batch normalisation leaves them. The shift is chosen so that the spikes
-are about as dense as in the layers of the trained ResNet-20 that are no residual sum (on average
-0.066 spikes a neuron and step, 58 % of the neurons silent for 32 steps): a plain network has only
-such layers. With no shift the density is 0.11 in every layer.
+deviation of 1, as trained batch normalisation leaves them, and the outputs to 0 and 1. The shift is
+chosen so that the spikes are about as dense as in the layers of the trained ResNet-20 that are no
+residual sum (on average 0.066 spikes a neuron and step, 58 % of the neurons silent for 32 steps): a
+plain network has only such layers. With no shift the density is 0.11 in every layer. The network is
+not trained: its outputs mean nothing, and small differences grow from layer to layer.
 """
 
 from __future__ import annotations
@@ -74,17 +75,17 @@ def wide_network(
         weights[f"b{i}"] = np.zeros(outputs, np.float32)
         nodes += [_convolution(value, i, stride), helper.make_node("Relu", [f"c{i}"], [f"r{i}"])]
         mean = rng.normal(SHIFT, SPREAD, outputs)
-        _normalise(nodes, weights, images, i, mean.astype(np.float32))
+        _normalise(nodes, weights, images, str(i), mean.astype(np.float32))
         value, inputs = f"r{i}", outputs
     weights["w"] = rng.normal(0, np.sqrt(1 / inputs), (CLASSES, inputs)).astype(np.float32)
     weights["b"] = np.zeros(CLASSES, np.float32)
     nodes += [
         helper.make_node("GlobalAveragePool", [value], ["average"]),
         helper.make_node("Flatten", ["average"], ["features"]),
-        helper.make_node("Gemm", ["features", "w", "b"], ["logits"], transB=1),
+        helper.make_node("Gemm", ["features", "w", "b"], ["c"], transB=1),
     ]
-    written: bytes = _model(nodes, weights, images, "logits").SerializeToString()
-    return written
+    _normalise(nodes, weights, images, "", np.zeros(CLASSES, np.float32))
+    return _written(nodes, weights, images, "c")
 
 
 def _convolution(value: str, i: int, stride: int) -> onnx.NodeProto:
@@ -102,25 +103,27 @@ def _normalise(
     nodes: list[onnx.NodeProto],
     weights: dict[str, npt.NDArray[Any]],
     images: FloatArray,
-    i: int,
+    layer: str,
     mean: FloatArray,
 ) -> None:
-    """Give each channel of convolution `i` the mean, and a standard deviation of 1."""
-    model = _model(nodes, weights, images, f"c{i}").SerializeToString()
+    """Give each channel of a layer's sums the mean, and a standard deviation of 1."""
+    model = _written(nodes, weights, images, f"c{layer}")
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"image": images})
-    gain = 1 / found.std(axis=(0, 2, 3))
-    weights[f"w{i}"] = weights[f"w{i}"] * gain.reshape(-1, 1, 1, 1)
-    weights[f"b{i}"] = mean - gain * found.mean(axis=(0, 2, 3))
+    axes = (0, *range(2, found.ndim))
+    gain = 1 / found.std(axis=axes)
+    weight = weights[f"w{layer}"]
+    weights[f"w{layer}"] = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
+    weights[f"b{layer}"] = mean - gain * found.mean(axis=axes)
 
 
-def _model(
+def _written(
     nodes: list[onnx.NodeProto],
     weights: dict[str, npt.NDArray[Any]],
     images: FloatArray,
     output: str,
-) -> onnx.ModelProto:
-    extents = [CLASSES] if output == "logits" else [None, None, None]
+) -> bytes:
+    extents = [CLASSES] if output == "c" else [None, None, None]
     graph = helper.make_graph(
         nodes,
         "wide",
@@ -129,4 +132,5 @@ def _model(
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=9)
+    written: bytes = helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    return written

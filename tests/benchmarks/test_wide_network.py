@@ -39,6 +39,8 @@ def test_every_channel_has_its_mean_and_a_deviation_of_one(
     session = onnxruntime.InferenceSession(model.SerializeToString())
     logits, last = session.run(None, {"image": images})
     assert logits.shape == (16, 10)
+    assert np.allclose(logits.mean(axis=0), 0, atol=1e-3)
+    assert np.allclose(logits.std(axis=0), 1, atol=1e-3)
     assert np.allclose(last.std(axis=(0, 2, 3)), 1, atol=1e-3)
     assert abs(last.mean() - SHIFT) < 0.5
 
