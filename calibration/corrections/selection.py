@@ -1,14 +1,15 @@
-"""Choose corrections one after the other, each only where held-out rows confirm it.
+"""Choose the corrections that bring the outputs for held-out rows closest to the ANN's.
 
 A recipe is a sequence of corrections that every population goes through, in order, on the spikes of
-the corrected populations before it. The recipe grows by the correction that brings the outputs for
-held-out rows closest to the ANN's, as long as one does. Labels are not needed: the logits are.
+the corrected populations before it. What one correction brings depends on the others, and there are
+few: every recipe is tried. Labels are not needed: the logits are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy.typing as npt
@@ -45,7 +46,7 @@ MEANS = frozenset({"bias", "potentials"})
 """Both move the mean of a channel: a recipe has one of them."""
 
 LEAST_GAIN = 0.005
-"""Share of the error that a correction must take away: less is within the noise of the rows."""
+"""Share of the error that corrections must take away: less is within the noise of the rows."""
 
 _Progress = Callable[[int, int | None], None]
 
@@ -138,7 +139,7 @@ def correct_network(
     if teacher.count < 2 or not corrections or not network.populations:
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
-    count = _Count(progress, size * (_most_trials(corrections) + 1))
+    count = _Count(progress, size * (len(_recipes(corrections)) + 1))
     shares = SHARES if late_readout else SHARES[:1]
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
@@ -146,7 +147,6 @@ def correct_network(
     record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}
     if not accepted:
         return network, {"corrections": record}
-    count.done = count.total - size
     everything = _Pass(network, graph, teacher, timesteps, holdoff, shares, slice(None), count)
     return everything.run(accepted).network, {"corrections": record}
 
@@ -173,35 +173,18 @@ def trial_error(
 
 
 def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Grow the recipe; return it and the error of every recipe that was tried."""
-    recipe: tuple[str, ...] = ()
-    errors = {recipe: trial.error(trial.run(recipe))}
-    while grown := _grown(recipe, corrections):
-        errors |= {longer: trial.error(trial.run(longer)) for longer in grown}
-        best = min(grown, key=errors.__getitem__)
-        if errors[best] >= (1 - LEAST_GAIN) * errors[recipe]:
-            break
-        recipe = best
-    return recipe, {" + ".join(tried) or "none": error for tried, error in errors.items()}
+    """Return the shortest recipe near the least error, and the error of every recipe."""
+    errors = {recipe: trial.error(trial.run(recipe)) for recipe in _recipes(corrections)}
+    least = min(errors.values())
+    near = [recipe for recipe in errors if (1 - LEAST_GAIN) * errors[recipe] <= least]
+    chosen = min(near, key=lambda recipe: (len(recipe), errors[recipe]))
+    return chosen, {" + ".join(recipe) or "none": error for recipe, error in errors.items()}
 
 
-def _grown(recipe: Sequence[str], corrections: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the recipes of one correction more, each in the order of the corrections."""
-    taken = {*recipe}
-    if taken & MEANS:
-        taken |= MEANS
-    return [
-        tuple(name for name in corrections if name in recipe or name == more)
-        for more in corrections
-        if more not in taken
-    ]
-
-
-def _most_trials(corrections: Sequence[str]) -> int:
-    """Return how many recipes are tried where each step finds one that helps."""
-    means = len(MEANS.intersection(corrections))
-    others = len(corrections) - means
-    return 1 + sum(left + means for left in range(others + 1))
+def _recipes(corrections: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return all recipes, the shortest first, each in the order of the corrections."""
+    recipes = (c for n in range(len(corrections) + 1) for c in combinations(corrections, n))
+    return [recipe for recipe in recipes if len(MEANS.intersection(recipe)) <= 1]
 
 
 class _Count:
