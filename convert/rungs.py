@@ -23,7 +23,7 @@ from snnconvert.reports.ladder import Rung
 
 Batch: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
-LEAST_ROWS = 256
+LEAST_ROWS = 128
 ROWS_A_STEP = 1 / 256
 """Share of the rows, for each timestep, on which rungs are computed beyond the least: a rung takes
 the time of a few timesteps, so that all of them stay below a tenth of the simulation."""

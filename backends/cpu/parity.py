@@ -11,13 +11,19 @@ from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError
 
 PARITY_SAMPLES = 3
-"""Samples that are compared."""
+"""Samples that are compared at most."""
+
+PARITY_UPDATES = 10_000_000
+"""Neurons times steps of the compared samples, beyond which one is enough: the reference takes a
+second for some of them."""
 
 
 def compare_with_reference(
     emitted: Emitted, x: Samples, timesteps: int, *, exact: bool
 ) -> dict[str, Any]:
     """Run the first samples on both and compare all populations and outputs.
+
+    Three of them, fewer of large networks and long runs.
 
     Parameters
     ----------
@@ -32,7 +38,9 @@ def compare_with_reference(
     ParityError
         If a single spike or output differs.
     """
-    few = {name: a[:PARITY_SAMPLES] for name, a in named_samples(emitted.executable, x).items()}
+    updates = max(emitted.executable.neurons * timesteps, 1)
+    samples = min(max(PARITY_UPDATES // updates, 1), PARITY_SAMPLES)
+    few = {name: a[:samples] for name, a in named_samples(emitted.executable, x).items()}
     ours = emitted.run(few, timesteps, record=("*",))
     reference = ReferenceSimulation(emitted.executable).run(few, timesteps, record=("*",))
     _refuse_differences(ours, reference, exact)

@@ -34,7 +34,7 @@ def evaluated(snn: SpikingModel, rows: int = 40) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("least", "share", "rows"), [(256, 1 / 256, 40), (10, 0.0, 10), (10, 1 / 8, 20), (10, 1.0, 40)]
+    ("least", "share", "rows"), [(128, 1 / 256, 40), (10, 0.0, 10), (10, 1 / 8, 20), (10, 1.0, 40)]
 )
 def test_rungs_are_computed_on_the_first_rows(
     snn: SpikingModel, monkeypatch: pytest.MonkeyPatch, least: int, share: float, rows: int
