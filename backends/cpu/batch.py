@@ -11,12 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.event_layer import (
-    AnalogLayer,
-    Arriving,
-    EventLayer,
-    Membranes,
-)
+from snnconvert.backends.cpu.analog_layer import AnalogLayer
+from snnconvert.backends.cpu.calls import Membranes
+from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program, is_analog
 from snnconvert.backends.cpu.schedule import Span, pieces, sending_spans, window
@@ -209,7 +206,15 @@ class BatchRun:
             plain = from_stored(current.reshape(-1, *stored_shape(node.shape)), node.shape)
             by_position = plain.reshape(len(plain), channels_of(node.shape), -1).transpose(0, 2, 1)
             steps = self._steps_in_buffer(node.name, piece)
-            layer.advance(self._membranes[node.name], by_position, bits, steps, firing=fires)
+            layer.advance(
+                self._membranes[node.name],
+                by_position,
+                bits,
+                steps,
+                firing=fires,
+                pool=self._pool,
+                threads=self._threads,
+            )
 
     def _fire_dense(self, node: Population) -> None:
         neurons, membranes = self._program.neurons(node), self._membranes[node.name]

@@ -7,6 +7,7 @@ kernel gives the same spikes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ MOST_TABLE = 2**26
 PER_ROW, PER_VECTOR = 0.3, 0.6
 """Finding a row, and adding one vector of it."""
 
-PER_TAP, PER_BYTE = 5.0, 0.25
+PER_TAP, PER_BYTE = 9.0, 0.25
 """Copying the events of a tap into the list, and finding those of a byte of spikes."""
 
 
@@ -34,22 +35,21 @@ def cheapest(layer: EventLayer, arriving: Sequence[Arriving]) -> Method:
     """Return the method for a layer under the spikes that arrive."""
     parts = [part for part in arriving if not layer.feeds[part.feed].diagonal]
     row = layer.channels * (2 if layer.numbers.narrow else 4)
-    vectors = layer.channels / layer.lanes
+    vectors = layer.channels / layer.form("events").lanes
     patterns = events = 0.0
     pattern_table = rows_table = 0
     for part in parts:
-        taps, width = layer.feeds[part.feed], part.bits.shape[2]
+        taps, width = layer.feeds[part.feed], part.bits.shape[-1]
         each = len(taps.sources) / max(layer.positions, 1)
         patterns += each * width
         events += each * 8 * width * density(part)
         rows_table += len(taps.weights) * 8 * width * row
         pattern_table += len(taps.weights) * width * PATTERNS * row
-    if pattern_table > MOST_TABLE:
-        return "events"
     taps_each = sum(len(layer.feeds[p.feed].sources) for p in parts) / max(layer.positions, 1)
-    lists = taps_each * PER_TAP + sum(part.bits.shape[2] for part in parts) * PER_BYTE
+    lists = taps_each * PER_TAP + sum(part.bits.shape[-1] for part in parts) * PER_BYTE
     slow, quick = _memory(pattern_table, 2**23), _memory(rows_table, 2**20)
     by_pattern = patterns * (PER_ROW + PER_VECTOR * vectors * slow)
+    by_pattern = math.inf if pattern_table > MOST_TABLE else by_pattern
     by_event = lists + events * (PER_ROW + PER_VECTOR * vectors * quick)
     return "patterns" if by_pattern <= by_event else "events"
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.choose import cheapest
-from snnconvert.backends.cpu.event_layer import AnalogLayer, Arriving, EventLayer
-from snnconvert.backends.cpu.fixed_point import by_position, fixed_point, padded
+from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
+from snnconvert.backends.cpu.fixed_point import fixed_point, padded
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import per_neuron
 from snnconvert.backends.cpu.plan import Plan
@@ -129,8 +130,7 @@ def _layer(network: Network, node: Population | Readout, arena: Arena) -> Layer 
         return None
     incoming = network.incoming(node.name)
     if isinstance(node, Population) and all(is_analog(network, c) for c in incoming):
-        rows = (by_position(p, node.shape) for p in (node.threshold, node.v_init, node.bias))
-        return AnalogLayer(node, *rows)
+        return AnalogLayer(node)
     feeds = [_taps(network, connection) for connection in incoming]
     usable = [taps for taps in feeds if taps is not None]
     if len(usable) < len(feeds) or not feeds:

@@ -81,6 +81,12 @@ class Emitter:
         """Return a product."""
         return self.builder.mul(first, second)
 
+    def shift_right(self, value: Any, bits: int) -> Any:
+        """Return an unsigned number shifted; to the left where `bits` is negative."""
+        if bits < 0:
+            return self.builder.shl(value, LONG(-bits))
+        return self.builder.lshr(value, LONG(bits)) if bits else value
+
     def minimum(self, first: Any, second: Any) -> Any:
         """Return the smaller of two signed integers."""
         return self.builder.select(self.builder.icmp_signed("<", first, second), first, second)

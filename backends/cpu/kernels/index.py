@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,26 +52,33 @@ def _emit() -> str:
     return e.text()
 
 
-class Events:
-    """The channels that spiked, for each position and step, as addresses of their ends.
+class Memory(Protocol):
+    """Where results go that the next call may overwrite."""
+
+    def array(self, name: str, size: int, dtype: Any) -> npt.NDArray[Any]:
+        """Return a flat array of at least `size` numbers."""
+
+
+def events_of(spikes: npt.NDArray[np.uint8], memory: Memory, name: str) -> npt.NDArray[np.int64]:
+    """List the channels that spiked, for each position and step.
 
     Parameters
     ----------
     spikes : (positions, steps, bytes) uint8 array
         One bit a channel.
+    memory : Memory
+    name : str
+        Lists of different names are held at the same time.
 
-    Attributes
-    ----------
-    ends : (positions * steps + 1,) int64 array
-        Addresses of the first event of each row, and of the end.
+    Returns
+    -------
+    (at least positions * steps + 1,) int64 array
+        Addresses of the first event of each row, and of the end; events are 16-bit channels.
     """
-
-    def __init__(self, spikes: npt.NDArray[np.uint8]) -> None:
-        rows = spikes.shape[0] * spikes.shape[1]
-        total = int(np.bitwise_count(spikes).sum(dtype=np.int64))
-        self.ends = np.empty(rows + 1, np.int64)
-        self._events = np.empty(total + SLACK, np.uint16)
-        table = _positions()
-        addresses = [spikes.ctypes.data, rows, spikes.shape[2], self.ends.ctypes.data]
-        addresses += [self._events.ctypes.data, table.ctypes.data]
-        _kernel()(np.array(addresses, np.int64))
+    rows = spikes.shape[0] * spikes.shape[1]
+    total = int(np.bitwise_count(spikes).sum(dtype=np.int64))
+    ends = memory.array(f"ends {name}", rows + 1, np.int64)
+    events = memory.array(f"events {name}", total + SLACK, np.uint16)
+    addresses = [spikes.ctypes.data, rows, spikes.shape[2], ends.ctypes.data]
+    _kernel()(np.array([*addresses, events.ctypes.data, _positions().ctypes.data], np.int64))
+    return ends

@@ -5,7 +5,7 @@ as bits, channels side by side. Everything is integers: a snapped network's sums
 one power of two, so fixed-point numbers of 32 bits (16 for weights of few bits) hold them exactly,
 and any order of the terms gives the same result.
 
-Two ways to find the rows:
+Two ways to sum:
 
 - *patterns*: eight inputs are one byte of spikes, and a table has the summed rows of all its 256
   patterns. One vector addition stands for eight inputs whether they spike or not: for narrow
@@ -15,6 +15,7 @@ Two ways to find the rows:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -43,6 +44,9 @@ FEED = 8
 
 PATTERNS = 256
 """Patterns of the eight spikes in a byte."""
+
+WORD = 8
+"""Bytes of a machine word."""
 
 ROWS, DIAGONAL = 0, 1
 """Kinds of feeds: rows of a table for all channels, or one weight a channel."""
@@ -170,7 +174,9 @@ class _Layer:
 
     def _block(self, position: Any, block: Any) -> None:
         e, form = self.e, self.form
-        neuron = e.multiply(e.add(e.multiply(position, LONG(form.blocks)), block), LONG(self.channels))
+        neuron = e.multiply(
+            e.add(e.multiply(position, LONG(form.blocks)), block), LONG(self.channels)
+        )
         inside = e.multiply(block, LONG(self.number_bytes * self.channels))
         bias = e.add(self.biases, e.multiply(position, self.bias_stride), inside)
         size = self.number_bytes * form.lanes
@@ -237,17 +243,32 @@ class _Layer:
         inside = e.add(table, e.multiply(block, LONG(self.block_bytes)))
         group_bytes = PATTERNS * form.row_bytes
         if form.width:
-            for group in range(form.width):
-                for j, step_sums in enumerate(sums):
-                    pattern = e.load_wide(source, BYTE, form.width * j + group)
-                    row = e.add(inside, e.multiply(pattern, LONG(form.row_bytes)))
-                    self._add_row(step_sums, row, group * group_bytes)
+            for j, group, offset in self._row_offsets(source, len(sums)):
+                self._add_row(sums[j], e.add(inside, offset), group * group_bytes)
             return
         with e.loop(LONG(0), feed.groups) as group:
             rows, at = e.add(inside, e.multiply(group, LONG(group_bytes))), e.add(source, group)
             for j, step_sums in enumerate(sums):
                 pattern = e.load_wide(e.add(at, e.multiply(feed.step, LONG(j))), BYTE)
                 self._add_row(step_sums, e.add(rows, e.multiply(pattern, LONG(form.row_bytes))))
+
+    def _row_offsets(self, source: Any, steps: int) -> Iterator[tuple[int, int, Any]]:
+        """Yield (step, group, bytes to the row of its pattern in the group's table).
+
+        Eight patterns come with one load: loads are what the kernel has most of.
+        """
+        e, width, row = self.e, self.form.width, self.form.row_bytes
+        shift = row.bit_length() - 1
+        for place in range(0, steps * width, WORD):
+            if place + WORD > steps * width or row != 1 << shift:
+                for at in range(place, min(place + WORD, steps * width)):
+                    pattern = e.load_wide(source, BYTE, at)
+                    yield *divmod(at, width), e.multiply(pattern, LONG(row))
+                continue
+            word = e.load(source, LONG, place)
+            for k in range(WORD):
+                moved = e.shift_right(word, 8 * k - shift)
+                yield *divmod(place + k, width), e.builder.and_(moved, LONG(0xFF << shift))
 
     def _add_row(self, sums: Any, address: Any, offset: int = 0) -> None:
         e = self.e
