@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -36,7 +37,8 @@ class AnnSession:
     model : bytes
         A self-contained ONNX model.
     threads : int
-        Threads within an operator; 0 lets onnxruntime choose.
+        Threads within an operator; 0: ``OMP_NUM_THREADS`` where it is set, which onnxruntime itself
+        does not heed, else what it chooses.
 
     Raises
     ------
@@ -49,7 +51,8 @@ class AnnSession:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
-        options.intra_op_num_threads = threads
+        wish = os.environ.get("OMP_NUM_THREADS", "")
+        options.intra_op_num_threads = threads or (int(wish) if wish.isdigit() else 0)
         # Else onnxruntime 1.31 rounds activations to 8 bits before a MatMul of dequantised weights:
         # outputs were off by up to 1 %. 1 asks for float32; older versions ignore the entry.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")

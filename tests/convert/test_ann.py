@@ -168,3 +168,21 @@ def test_a_model_that_onnxruntime_loads_with_basic_optimisations_only(
     x = rng.integers(-16, 16, (4, 2, 3)).astype(np.float32) / 4
     outputs = AnnSession(model.SerializeToString()).run({"x": x})
     np.testing.assert_array_equal(outputs["y"], x.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("wish", "asked", "threads"), [("1", 0, 1), ("3", 2, 2), ("", 0, 0), ("many", 0, 0)]
+)
+def test_threads(monkeypatch: pytest.MonkeyPatch, wish: str, asked: int, threads: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", wish)
+    session = AnnSession(model(), threads=asked)
+    assert session._session.get_session_options().intra_op_num_threads == threads
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    rows = np.ones((5, 3), np.float32)
+    AnnSession(model()).run(
+        {"a": rows, "b": rows}, batch_size=2, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == [(2, 5), (4, 5), (5, 5)]
