@@ -183,6 +183,8 @@ def test_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
     rows = np.ones((5, 3), np.float32)
     AnnSession(model()).run(
-        {"a": rows, "b": rows}, batch_size=2, progress=lambda done, total: told.append((done, total))
+        {"a": rows, "b": rows},
+        batch_size=2,
+        progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(2, 5), (4, 5), (5, 5)]
