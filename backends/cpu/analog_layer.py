@@ -7,11 +7,12 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.calls import Membranes, call, header, split
+from snnconvert.backends.cpu.calls import Membranes, Workspace, call, header, split
 from snnconvert.backends.cpu.fixed_point import LANES, by_position, padded
 from snnconvert.backends.cpu.kernels.layer import Form, layer_kernel
 from snnconvert.backends.cpu.sent import Bits
 from snnconvert.backends.cpu.taps import channels_of, positions_of
+from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Population
 
 
@@ -33,26 +34,27 @@ class AnalogLayer:
         blocks, to_zero = self.channels // LANES, node.reset == "zero"
         self._form = Form("patterns", LANES, 1, 1, blocks, to_zero=to_zero, analog=True)
 
-    def _pad(self, rows: npt.NDArray[np.float64], fill: float) -> npt.NDArray[np.float64]:
+    def _pad(self, rows: FloatArray, fill: float) -> npt.NDArray[np.float64]:
         full = np.full((*rows.shape[:-1], self.channels), fill)
         full[..., : self.count] = rows
         return full
 
-    def membranes(self, n: int) -> Membranes:
+    def membranes(self, n: int, memory: Workspace) -> Membranes:
         """Return the state of so many samples before the first step."""
         shape = (n, self.positions, self.channels)
-        voltage = np.empty(shape)
-        voltage[...] = self._v_init
-        return Membranes(voltage, np.zeros(shape, np.int32))
+        state = memory.membranes(self.node.name, shape, np.float64)
+        state.voltage[...] = self._v_init
+        return state
 
     def advance(
         self,
         membranes: Membranes,
-        current: npt.NDArray[np.float64],
+        current: FloatArray,
         out: Bits,
         steps: slice,
         *,
         firing: bool,
+        memory: Workspace,
         pool: Executor | None,
         threads: int,
     ) -> None:
@@ -66,6 +68,7 @@ class AnalogLayer:
         out : (n, positions, steps, bytes) uint8 array
         steps : slice
         firing : bool
+        memory : Workspace
         pool, threads : Executor, int
             Threads for parts of one sample.
         """
@@ -76,4 +79,4 @@ class AnalogLayer:
         head[6] = full.strides[1]
         more[5] = full.strides[0] if len(full) > 1 else 0
         for sample in range(len(out)):
-            call(kernel, head + sample * more, split(self.positions, threads), 0, pool)
+            call(kernel, head + sample * more, split(self.positions, threads), 0, memory, pool)

@@ -41,7 +41,8 @@ class Arena:
                 self._free = _piece(size)
             part, rest = self._free[:size], -(-size // LINE) * LINE
             self._free = self._free[rest:]
-        return part.view(dtype).reshape(shape)
+        array: npt.NDArray[Any] = part.view(dtype).reshape(shape)
+        return array
 
 
 def _piece(least: int) -> npt.NDArray[np.uint8]:

@@ -73,14 +73,17 @@ class BatchRun:
         self._layers = {
             name: layer for name, layer in program.layers.items() if program.fits(layer, steps)
         }
-        self._membranes = {
-            p.name: (self._layers.get(p.name) or program.neurons(p)).membranes(self._n)
-            for p in network.populations
-        }
+        self._membranes = {p.name: self._membranes_of(p) for p in network.populations}
         self._sums = {r.name: np.zeros((self._n, *stored_shape(r.shape))) for r in network.readouts}
         self._chunk = Span(0, 0)
         self._sent: dict[str, Sent] = {}
         self._tails: dict[str, npt.NDArray[Any]] = {}
+
+    def _membranes_of(self, node: Population) -> Any:
+        layer = self._layers.get(node.name)
+        if layer is None:
+            return self._program.neurons(node).membranes(self._n)
+        return layer.membranes(self._n, self._program.memory)
 
     def _frames(self) -> dict[str, int]:
         """Return the number of frames of each event input."""
@@ -135,7 +138,7 @@ class BatchRun:
         """Return room for what a node sends in the chunk, behind the tail that delays need."""
         steps = self._plan.reach[node.name] + self._chunk.stop - self._chunk.start
         dtype = None if node.name in self._layers else self._plan.sends[node.name]
-        sent = Sent(self._n, node.shape, steps, dtype)
+        sent = Sent(self._n, node.shape, steps, dtype, self._program.memory, node.name)
         if node.name in self._tails:
             sent.begin(self._tails[node.name])
         return sent
@@ -182,6 +185,7 @@ class BatchRun:
                 self._steps_in_buffer(node.name, piece),
                 biased=biased,
                 firing=fires,
+                memory=self._program.memory,
                 pool=self._pool,
                 threads=self._threads,
             )
@@ -212,6 +216,7 @@ class BatchRun:
                 bits,
                 steps,
                 firing=fires,
+                memory=self._program.memory,
                 pool=self._pool,
                 threads=self._threads,
             )
@@ -284,6 +289,7 @@ class BatchRun:
             slice(0, length),
             biased=False,
             firing=False,
+            memory=self._program.memory,
             pool=self._pool,
             threads=self._threads,
         )

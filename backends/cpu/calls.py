@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -11,13 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.kernels.layer import HEADER
+from snnconvert.backends.cpu.kernels.layer import HEADER, SCRATCH
 from snnconvert.backends.cpu.kernels.native import Kernel
 
 Arguments: TypeAlias = npt.NDArray[np.int64]
-
-SCRATCH = 12
-"""Place of the address of the scratch memory in the arguments."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Membranes:
 
 
 class Workspace(threading.local):
-    """Memory of each thread that kernels write to and nobody keeps: pages are touched once."""
+    """Memory of each thread that batch after batch is written to: its pages are touched once."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, npt.NDArray[Any]] = {}
@@ -42,8 +40,13 @@ class Workspace(threading.local):
             self._arrays[name] = held
         return held
 
-
-workspace = Workspace()
+    def membranes(self, name: str, shape: tuple[int, ...], dtype: Any) -> Membranes:
+        """Return voltages, undefined, and counts of 0."""
+        size = int(np.prod(shape))
+        voltage = self.array(f"voltages of {name}", size, dtype)[:size].reshape(shape)
+        counts = self.array(f"counts of {name}", size, np.int32)[:size].reshape(shape)
+        counts[...] = 0
+        return Membranes(voltage, counts)
 
 
 def header(
@@ -77,7 +80,7 @@ def header(
 def split(positions: int, threads: int) -> list[tuple[int, int]]:
     """Cut the positions of a sample into parts of about the same size."""
     edges = np.linspace(0, positions, min(max(threads, 1), positions) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def call(
@@ -85,6 +88,7 @@ def call(
     arguments: Arguments,
     parts: Sequence[tuple[int, int]],
     scratch: int,
+    memory: Workspace,
     pool: Executor | None,
 ) -> None:
     """Run a kernel over the parts of a sample, side by side where there is a pool.
@@ -93,13 +97,14 @@ def call(
     ----------
     scratch : int
         Numbers of 64 bits that the kernel may write in each part.
+    memory : Workspace
     """
 
     def one(part: tuple[int, int]) -> None:
         own = arguments.copy()
         own[:2] = part
         if scratch:
-            own[SCRATCH] = workspace.array("scratch", scratch, np.int64).ctypes.data
+            own[SCRATCH] = memory.array("scratch", scratch, np.int64).ctypes.data
         kernel(own)
 
     if pool is None or len(parts) == 1:

@@ -11,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.cpu.arena import Arena
-from snnconvert.backends.cpu.calls import (
-    Arguments,
-    Membranes,
-    call,
-    header,
-    split,
-    workspace,
-)
+from snnconvert.backends.cpu.calls import Arguments, Membranes, Workspace, call, header, split
 from snnconvert.backends.cpu.fixed_point import LANES, FixedPoint, padded
 from snnconvert.backends.cpu.kernels.index import SLACK, events_of
-from snnconvert.backends.cpu.kernels.layer import DIAGONAL, ROWS, Form, Method, layer_kernel
+from snnconvert.backends.cpu.kernels.layer import (
+    DIAGONAL,
+    FEED,
+    FEEDS,
+    HEADER,
+    ROWS,
+    SOURCE,
+    Form,
+    Method,
+    layer_kernel,
+)
 from snnconvert.backends.cpu.sent import Bits
 from snnconvert.backends.cpu.tables import Table, make_table
 from snnconvert.backends.cpu.taps import Taps, channels_of, positions_of
@@ -117,12 +120,12 @@ class EventLayer:
             ]
         return self._tables[method]
 
-    def membranes(self, n: int) -> Membranes:
+    def membranes(self, n: int, memory: Workspace) -> Membranes:
         """Return the state of so many samples before the first step."""
         shape = (n, self.positions, self.channels)
-        voltage = np.empty(shape, np.int32)
-        voltage[...] = self.numbers.v_init
-        return Membranes(voltage, np.zeros(shape, np.int32))
+        state = memory.membranes(self.node.name, shape, np.int32)
+        state.voltage[...] = self.numbers.v_init
+        return state
 
     def advance(
         self,
@@ -134,6 +137,7 @@ class EventLayer:
         *,
         biased: bool,
         firing: bool,
+        memory: Workspace,
         pool: Executor | None,
         threads: int,
     ) -> None:
@@ -152,6 +156,7 @@ class EventLayer:
             Those of `out` that are computed.
         biased, firing : bool
             Whether the bias flows, and whether neurons may fire.
+        memory : Workspace
         pool, threads : Executor, int
             Threads for parts of one sample.
         """
@@ -160,33 +165,41 @@ class EventLayer:
         bias = self.numbers.bias if biased else self._silent
         threshold = self.numbers.threshold if firing else self._never
         head, more = header(membranes, out, steps, bias, threshold)
-        head[11] = len(arriving)
+        head[FEEDS] = len(arriving)
+        feeds = [self._feed(method, part) for part in arriving]
+        arguments = np.concatenate([head, *(feed for feed, _ in feeds)])
+        more = np.concatenate([more, *(further for _, further in feeds)])
+        listed = [
+            (HEADER + FEED * at + SOURCE, part)
+            for at, part in enumerate(arriving)
+            if method == "events" and not self.feeds[part.feed].diagonal
+        ]
         scratch = self._scratch(length, arriving) if method == "events" else 0
         parts = split(self.positions, threads)
         for sample in range(len(out)):
-            feeds = [self._feed(method, part, sample) for part in arriving]
-            arguments = np.concatenate([head + sample * more, *feeds])
-            call(kernel, arguments, parts, scratch, pool)
+            own = arguments + sample * more
+            for place, part in listed:
+                ends = events_of(part.bits[sample], memory, str(part.feed))
+                own[place] = ends.ctypes.data + 8 * part.first
+            call(kernel, own, parts, scratch, memory, pool)
 
-    def _feed(self, method: Method, part: Arriving, sample: int) -> Arguments:
-        """Return the arguments of a feed for one sample."""
-        taps, bits = self.feeds[part.feed], part.bits[sample]
-        width, step, groups = bits.strides[0], bits.strides[1], bits.shape[2]
-        source, shift, block = bits, 0, 0
+    def _feed(self, method: Method, part: Arriving) -> tuple[Arguments, Arguments]:
+        """Return the arguments of a feed for the first sample, and what further ones add."""
+        taps, bits = self.feeds[part.feed], part.bits
+        width, step = bits.strides[1], bits.strides[2]
+        source, next_source = bits.ctypes.data + part.first * step, bits.strides[0]
+        shift = block = 0
         if taps.diagonal:
             shift = taps.shift // 8
-        elif method == "events":
-            source = events_of(bits, workspace, str(part.feed))
-            width, step = 8 * bits.shape[1], 8
+        elif method == "events":  # the source is a list, made for each sample
+            width, step, source, next_source = 8 * bits.shape[2], 8, 0, 0
             block = self.tables(method)[part.feed].strides[0]
-        kind = DIAGONAL if taps.diagonal else ROWS
         places = self._tap_places(part.feed, width, method)
-        addresses = (
-            source.ctypes.data + part.first * step,
-            taps.starts.ctypes.data,
-            places.ctypes.data,
-        )
-        return np.array([kind, *addresses, step, groups, shift, block], np.int64)
+        addresses = source, taps.starts.ctypes.data, places.ctypes.data
+        kind = DIAGONAL if taps.diagonal else ROWS
+        more = np.zeros(FEED, np.int64)
+        more[SOURCE] = next_source
+        return np.array([kind, *addresses, step, bits.shape[3], shift, block], np.int64), more
 
     def _tap_places(self, feed: int, width: int, method: Method) -> npt.NDArray[np.int64]:
         """Return, for each tap, where its position begins in the source, and its table."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.arena import Arena
+from snnconvert.backends.cpu.calls import Workspace
 from snnconvert.backends.cpu.choose import cheapest
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import fixed_point, padded
@@ -51,6 +52,7 @@ class Program:
         Of the populations and readouts whose bias is not zero.
     last_reader : dict of str to str
         The last node that reads what a node sends.
+    memory : Workspace
     """
 
     def __init__(self, network: Network, plan: Plan) -> None:
@@ -65,6 +67,7 @@ class Program:
         self.last_reader = {
             c.source: n.name for n in network.nodes for c in network.incoming(n.name)
         }
+        self.memory = Workspace()
         self._methods: dict[str, Method] = {}
         self._kernels: dict[int, DenseOperators] = {}
         self._neurons: dict[str, Neurons] = {}

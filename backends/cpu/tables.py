@@ -57,11 +57,11 @@ def _patterns(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Table
     groups, channels = padded(inputs) // 8, form.blocks * form.channels
     rows = np.zeros((blocks, groups * 8, channels), _number(form))
     rows[:, :inputs, :outputs] = weights
-    rows = rows.reshape(blocks, groups, 8, channels)
+    grouped = rows.reshape(blocks, groups, 8, channels)
     table = arena.zeros((blocks, groups, PATTERNS, channels), rows.dtype)
     for bit in range(8):
         half = 1 << bit
-        np.add(table[:, :, :half], rows[:, :, bit, None], out=table[:, :, half : 2 * half])
+        np.add(table[:, :, :half], grouped[:, :, bit, None], out=table[:, :, half : 2 * half])
     return table
 
 

@@ -128,7 +128,8 @@ def _of_convolution(operator: Convolution) -> Taps | None:
     places = places.reshape(positions, -1)
     inside = places >= 0
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    kernels = weight.reshape(outputs, inputs, -1).transpose(2, 1, 0)  # (taps, inputs, outputs)
+    # (taps, inputs, outputs)
+    kernels: FloatArray = weight.reshape(outputs, inputs, -1).transpose(2, 1, 0)
     sources, blocks = places[inside], np.nonzero(inside)[1]
     if inputs == 1 and groups == outputs == operator.input_shape[0]:
         return Taps(starts, sources, blocks, np.ascontiguousarray(kernels[:, 0]))

@@ -17,6 +17,7 @@ from snnconvert.backends.base import get_backend, prepare
 from snnconvert.backends.cpu import CpuBackend, CpuSimulation
 from snnconvert.backends.cpu.dense import DenseKernel
 from snnconvert.backends.cpu.event_layer import EventLayer
+from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.plan import make_plan, number_types, state_bytes, step_bytes
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError, UnsupportedModelError, UsageError
@@ -92,6 +93,16 @@ def assert_equals_the_reference(simulation: CpuSimulation, case: Case) -> None:
 @given(cases())
 def test_any_network_equals_the_reference(case: Case) -> None:
     assert_equals_the_reference(CpuBackend().emit(case.network, threads=1), case)
+
+
+@many
+@given(cases(), st.sampled_from(["patterns", "events"]), st.sampled_from([None, 3, 8, 16]))
+def test_every_kernel_equals_the_reference(case: Case, method: Method, bits: int | None) -> None:
+    """Also where another one is cheaper; sums of few bits take narrow numbers or short rows."""
+    network = replace(case.network, weight_bits=bits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
+        assert_equals_the_reference(CpuBackend().emit(network, threads=1), case)
 
 
 @some
@@ -271,7 +282,7 @@ def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> Non
     network = convolutional(rng)
     with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
         CpuBackend().emit(network, threads=0)
-    with pytest.raises(UsageError, match="no option 'thread'; known: memory_bytes, threads"):
+    with pytest.raises(UsageError, match="no option 'thread'; known: device, memory_bytes, threads"):
         CpuBackend().emit(network, thread=2)
     needed = bytes_for(prepare(network), 1)
     text = f"one sample for one step takes {needed:,} bytes, memory_bytes is 1,000; allow at least"

@@ -1,0 +1,1 @@
+"""Kernels written in LLVM's language, compiled for the machine at hand."""

@@ -32,9 +32,7 @@ def _positions() -> npt.NDArray[np.uint8]:
 
 
 def _emit() -> str:
-    """Arguments: 0 spikes, 1 rows (positions times steps), 2 bytes a row, 3 ends, 4 events,
-    5 table.
-    """
+    """Arguments: spikes, rows (positions times steps), bytes a row, ends, events, table."""
     e = Emitter("events")
     spikes, rows, width, ends, events, table = (e.argument(i) for i in range(6))
     item = e.variable(events)

@@ -48,6 +48,9 @@ PATTERNS = 256
 WORD = 8
 """Bytes of a machine word."""
 
+FEEDS, SCRATCH, SOURCE = 11, 12, 1
+"""Places of the number of feeds and of the scratch memory, and of a feed's source in its own."""
+
 ROWS, DIAGONAL = 0, 1
 """Kinds of feeds: rows of a table for all channels, or one weight a channel."""
 
@@ -347,10 +350,10 @@ class _Feed:
 
     def taps(self, position: Any) -> Any:
         """Repeat what is written inside for each tap: source address, table address."""
-        return _taps(self.e, self.starts, self._taps, self.source, position)
+        return _Taps(self.e, self.starts, self._taps, self.source, position)
 
 
-class _taps:
+class _Taps:
     def __init__(self, e: Emitter, starts: Any, taps: Any, source: Any, position: Any) -> None:
         at = e.add(starts, e.multiply(position, LONG(8)))
         self._e, self._taps, self._source = e, taps, source

@@ -116,6 +116,6 @@ def _keep(path: Path, code: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(code)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError:
         return
