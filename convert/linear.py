@@ -176,12 +176,11 @@ class Convolution(LinearOperator):
         for first in range(0, len(x), size):
             here = slice(first, min(first + size, len(x)))
             taps = windows[(slice(None),) * (1 + rank) + (here,)]
-            taps = taps.reshape(count, rows.shape[2], -1)
-            if size == 1:
-                np.matmul(rows, taps, out=out[first])
-            else:
-                part = (rows @ taps).reshape(count, per_group, -1, places)
-                out[here] = part.transpose(2, 0, 1, 3)
+            taps = taps.reshape(count, rows.shape[2], -1).transpose(0, 2, 1)
+            # Positions as rows: what is the same everywhere then gives the same sum everywhere, to
+            # the last bit. As columns they fall to different kernels of the library at the edges.
+            part = (taps @ rows.transpose(0, 2, 1)).reshape(count, -1, places, per_group)
+            out[here] = part.transpose(1, 0, 3, 2)
         return out.reshape(len(x), *self.output_shape)
 
     def to_sparse(self) -> sp.csr_array:
