@@ -7,11 +7,11 @@ Each peer runs in an environment of its own (benchmarks/README.md says how to ma
 that builds the network once, written as the peer's documentation recommends
 (``peers/with_NAME.py``), warms up and then simulates whenever it is asked: ours with float32,
 16-bit and 8-bit weights, the ANN, the peer, ... Printed are each peer's time, the median and
-quartiles of the ratios
-``peer / ours`` of the rounds, the share of images with the same answer as ours, and its spikes
-relative to ours. Where a peer offers several ways to run, each has a line: its fastest counts. The
-peers know no integer weights, so all run the float32 network. Brian2 and Nengo, which have no
-batches, run ``--single`` images, and so do we beside them.
+quartiles of the ratios ``peer / ours`` of the rounds, the share of images with the same answer as
+ours, and its spikes relative to ours. Where a peer offers several ways to run, each has a line: its
+fastest counts. The peers know no integer weights, so all run the float32 network. Brian2 and Nengo,
+which have no batches, run ``--single`` images one after the other: their time an image is compared
+with ours in the batch, and, in a second line, with ours for as many images.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ WITHOUT_BATCHES = ("nengo", "brian2")
 GOALS = {"float32": 4.0, "int16": 8.0, "int8": 8.0}
 """How many times as fast as the fastest peer."""
 NENGO_GOAL = 100.0
+ALIKE = ", as many images"
+"""Marks our runs of as many images as a peer without batches runs."""
 
 
 class Peer:
@@ -116,35 +118,48 @@ def started(name: str, python: str, folder: Path) -> Iterator[Peer]:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated."""
+    """What is simulated.
+
+    Attributes
+    ----------
+    network : str
+    batch : int
+        Images that we run at once.
+    images : int
+        How many of them the peer runs: all, or a few where it has no batches.
+    timesteps, threads : int
+    """
 
     network: str
     batch: int
+    images: int
     timesteps: int
     threads: int
 
 
 def compare(name: str, python: str, network: Subject, setting: Setting, repeat: int) -> list[Any]:
     """Run a peer beside ours and return a result for each of its variants, ready for JSON."""
-    samples = network.rows(setting.batch)
+    samples, few = network.rows(setting.batch), network.rows(setting.images)
     ours = {
         weights: snnconvert.get_backend("cpu").emit(
             network.network(weight_bits=bits), threads=setting.threads
         )
         for weights, bits in WEIGHTS.items()
     }
-    result = ours["float32"].run(samples, setting.timesteps)
+    result = ours["float32"].run(few, setting.timesteps)
     session = ann_session(network.snn.model_bytes, setting.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_task(name, folder, network, ours["float32"].executable, samples, setting)
+        _write_task(name, folder, network, ours["float32"].executable, few, setting)
         with started(name, python, folder) as peer:
             variants = list(peer.ready["variants"])
             times = interleave(
                 {
                     **{
-                        weights: _running(simulation, samples, setting.timesteps)
+                        weights + kind: _running(simulation, rows, setting.timesteps)
+                        for kind, rows in {"": samples, ALIKE: few}.items()
                         for weights, simulation in ours.items()
+                        if rows is samples or setting.images < setting.batch
                     },
                     "ann": lambda: session.run(None, samples),
                     **{v: _asking(peer, v) for v in variants},
@@ -186,18 +201,25 @@ def _result(
         outputs, spikes = stored["outputs"], stored["spikes"]
     expected = ours.logits[-1]
     counts = sum(c.reshape(len(c), -1).sum(axis=1) for c in ours.spike_counts.values())
+    share = setting.images / setting.batch
     return {
         "peer": name,
         "variant": variant,
         "versions": peer.ready["versions"],
         "network": setting.network,
         "batch": setting.batch,
+        "images": setting.images,
         "timesteps": setting.timesteps,
         "threads": setting.threads,
         "seconds": times.spread(variant).to_json(),
-        "ann_times_a_timestep": times.ratio(variant, "ann", setting.timesteps).to_json(),
+        "ann_times_a_timestep": times.ratio(variant, "ann", share * setting.timesteps).to_json(),
         "ours_seconds": {w: times.spread(w).to_json() for w in WEIGHTS},
-        "times_as_fast": {w: times.ratio(variant, w).to_json() for w in WEIGHTS},
+        "times_as_fast": {w: times.ratio(variant, w, share).to_json() for w in WEIGHTS},
+        "times_as_fast_alike": {
+            w: times.ratio(variant, w + ALIKE).to_json()
+            for w in WEIGHTS
+            if w + ALIKE in times.seconds
+        },
         "same_answers": float((outputs.argmax(1) == expected.argmax(1)).mean()),
         "largest_difference": float(np.abs(outputs - expected).max()),
         "spikes_relative": float(spikes.sum() / max(counts.sum(), 1)),
@@ -205,7 +227,7 @@ def _result(
 
 
 HEADER = (
-    f"{'peer':14} {'variant':12} {'batch':>5} {'ms/image':>9} {'ANN t/step':>10}  "
+    f"{'peer':14} {'variant':12} {'images':>6} {'ms/image':>9} {'ANN t/step':>10}  "
     + "".join(f"{'/ ' + w:24}" for w in WEIGHTS)
     + f"{'same':>5} {'spikes':>7}"
 )
@@ -213,15 +235,21 @@ HEADER = (
 
 def line(result: dict[str, Any]) -> str:
     """Return the row of the table."""
-    ratios = "".join(
-        f"{r['median']:7.1f} ({r['low']:.1f}..{r['high']:.1f})".ljust(24)
-        for r in result["times_as_fast"].values()
-    )
-    return (
-        f"{result['peer']:14} {result['variant']:12} {result['batch']:5} "
-        f"{1e3 * result['seconds']['median'] / result['batch']:9.2f} "
-        f"{result['ann_times_a_timestep']['median']:10.2f}  {ratios}"
+    found = (
+        f"{result['peer']:14} {result['variant']:12} {result['images']:6} "
+        f"{1e3 * result['seconds']['median'] / result['images']:9.2f} "
+        f"{result['ann_times_a_timestep']['median']:10.2f}  {_ratios(result['times_as_fast'])}"
         f"{result['same_answers']:5.2f} {result['spikes_relative']:7.4f}"
+    )
+    if result["times_as_fast_alike"]:
+        alike = f"  beside ours with {result['images']} at once"
+        found += f"\n{alike:54}{_ratios(result['times_as_fast_alike'])}"
+    return found
+
+
+def _ratios(spreads: dict[str, Any]) -> str:
+    return "".join(
+        f"{r['median']:7.1f} ({r['low']:.1f}..{r['high']:.1f})".ljust(24) for r in spreads.values()
     )
 
 
@@ -290,8 +318,10 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     failed = False
     for name, python in interpreters.items():
-        batch = options.single if name in WITHOUT_BATCHES else options.batch
-        setting = Setting(options.network, batch, options.timesteps, options.threads)
+        images = options.single if name in WITHOUT_BATCHES else options.batch
+        setting = Setting(
+            options.network, options.batch, images, options.timesteps, options.threads
+        )
         try:
             found = compare(name, python, network, setting, options.repeat)
         except (PeerFailedError, OSError) as error:

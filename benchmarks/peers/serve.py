@@ -34,13 +34,13 @@ class Variant:
     run : callable
         Simulates everything and returns the outputs, (n, classes): means over the steps.
     count : callable
-        Does the same and returns the spikes of each image, (n,).
+        Does the same, slower, and returns the outputs and the spikes of each image, (n,).
     seconds : callable, optional
         Simulates everything and returns its own time, where only a part of it is the simulation.
     """
 
     run: Callable[[], npt.NDArray[Any]]
-    count: Callable[[], npt.NDArray[Any]]
+    count: Callable[[], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
     seconds: Callable[[], float] | None = None
 
     def timed(self) -> float:
@@ -72,7 +72,7 @@ def serve(build: Build, package: str, *, packages: tuple[str, ...] = ("numpy",))
     began = time.perf_counter()
     variants = build(read_task(folder))
     for name, variant in variants.items():
-        spikes, outputs = variant.count(), variant.run()
+        outputs, spikes = variant.count()
         np.savez(folder / f"{name}.npz", spikes=spikes, outputs=outputs)
     ready = {
         "variants": list(variants),

@@ -45,12 +45,12 @@ class Simulation:
             found.append(self.simulator.data[self.probe][-1])
         return np.array(found)
 
-    def count(self) -> npt.NDArray[Any]:
-        """Return the spikes of each image, from a network with probes everywhere."""
+    def count(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the outputs, and the spikes of each image by a network with probes everywhere."""
         probed = snnconvert.get_backend("nengo").emit(self.model)
         counts = probed.run(self.task.images, self.task.timesteps).spike_counts.values()
         spikes = [c.reshape(len(c), -1).sum(axis=1) for c in counts]
-        return np.asarray(np.sum(spikes, axis=0))
+        return self.run(), np.asarray(np.sum(spikes, axis=0))
 
 
 def build(task: Task) -> dict[str, Variant]:

@@ -45,16 +45,15 @@ class Simulation:
         outputs: npt.NDArray[Any] = shaped.mean(dim=1).numpy()
         return outputs
 
-    def count(self) -> npt.NDArray[Any]:
-        """Return the spikes of each image."""
+    def count(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the mean outputs, and the spikes of each image."""
 
         def summed(out: Tensor) -> Tensor:
             return out.reshape(len(self.images), self.steps, -1).sum(dim=1)
 
         with SpikeCounter(self.network, summed) as counter:
-            self.run()
-        spikes: npt.NDArray[Any] = counter.total.numpy()
-        return spikes
+            outputs = self.run()
+        return outputs, counter.total.numpy()
 
 
 def build(task: Task) -> dict[str, Variant]:

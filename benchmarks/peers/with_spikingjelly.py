@@ -45,12 +45,11 @@ class Simulation:
         outputs: npt.NDArray[Any] = (torch.as_tensor(total) / self.steps).numpy()
         return outputs
 
-    def count(self) -> npt.NDArray[Any]:
-        """Return the spikes of each image."""
+    def count(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the mean outputs, and the spikes of each image."""
         with SpikeCounter(self.network, lambda out: out.sum(0) if self.multi else out) as counter:
-            self.run()
-        spikes: npt.NDArray[Any] = counter.total.numpy()
-        return spikes
+            outputs = self.run()
+        return outputs, counter.total.numpy()
 
 
 def build(task: Task) -> dict[str, Variant]:
