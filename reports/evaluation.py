@@ -241,9 +241,9 @@ class Evaluation:
         return self.measurement.seconds
 
     @property
-    def report_seconds(self) -> float:
-        """Time spent on everything round it: the ANN, tallies, ladder, parity; not the build."""
-        return float(self.context.timing["report_seconds"])
+    def report_seconds(self) -> float | None:
+        """Time spent on everything round it: ANN, tallies, ladder, parity; None if not measured."""
+        return self.context.timing.get("report_seconds")
 
     @property
     def notes(self) -> tuple[str, ...]:
