@@ -1,13 +1,14 @@
 """Share of the roofline: each layer's adds a second against the machine's measured peak.
 
     python benchmarks/roofline.py [--network resnet20] [--timesteps 32] [--batch 100]
-        [--threads 1,2] [--weight-bits 16] [--json FILE]
+        [--weight-bits 16] [--json FILE]
 
-First the peaks: float32 multiply-adds a second of a large matrix product in torch, and adds a
-second of an event-driven kernel whose weight rows and list lie in the first-level cache. Then for
-each layer its kernel and time, the synaptic operations that the spikes cause (spikes times fan-out)
-a second as a share of the peak of adds, and the multiply-adds that a dense simulation would do as a
-share of the dense peak: above 100 % the layer is faster than any dense one could be.
+First the peaks, with one thread and with one for each core: float32 multiply-adds a second of a
+large matrix product in torch, and adds a second of an event-driven kernel whose weight rows and
+list lie in the first-level cache. Then for each layer, on one thread, its kernel and time, the
+synaptic operations that the spikes cause (spikes times fan-out) a second as a share of the peak of
+adds, and the multiply-adds that a dense simulation would do as a share of the dense peak: above
+100 % the layer is faster than any dense one could be.
 """
 
 from __future__ import annotations
@@ -157,7 +158,6 @@ def main() -> int:
     parser.add_argument("--network", choices=NAMES, default=default)
     parser.add_argument("--timesteps", type=int, default=DESIGN_TIMESTEPS)
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--threads", default="2", help="comma-separated")
     parser.add_argument("--weight-bits", type=int, choices=(8, 16))
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -168,27 +168,28 @@ def main() -> int:
     facts = machine_facts()
     print(describe(facts))
     weights = "float32" if options.weight_bits is None else "int16"
-    results = []
-    for threads in map(int, options.threads.split(",")):
-        peaks = measure_peaks(threads)
+    alone, *together = [measure_peaks(threads) for threads in sorted({1, facts["cores"]})]
+    for peaks in (alone, *together):
         print(
-            f"\n{threads} threads: peak {peaks.multiply_adds / 1e9:.0f} GMAC/s (float32, dense), "
+            f"peak, {peaks.threads} thread{'s' * (peaks.threads > 1)}: "
+            f"{peaks.multiply_adds / 1e9:.0f} GMAC/s (float32, dense), "
             + ", ".join(f"{rate / 1e9:.0f} Gadd/s ({name})" for name, rate in peaks.adds.items())
         )
-        built = network.network(weight_bits=options.weight_bits)
-        simulation = snnconvert.get_backend("cpu").emit(built, threads=threads)
-        samples = network.rows(options.batch)
-        result = simulation.run(samples, options.timesteps)
-        times = profiled(simulation, samples, options.timesteps)
-        layers = layers_of(simulation.executable, result, times, options.timesteps)
-        total = whole(layers)
-        print(HEADER)
-        for layer in [*layers, total]:
-            print(line(layer, peaks, weights, total.seconds))
-        found = {"network": options.network, "batch": options.batch, "peaks": asdict(peaks)}
-        found |= {"timesteps": options.timesteps, "weight_bits": options.weight_bits}
-        results.append(found | {"layers": [asdict(layer) for layer in [*layers, total]]})
-    write_results(options.json, "roofline", results, facts)
+    built = network.network(weight_bits=options.weight_bits)
+    simulation = snnconvert.get_backend("cpu").emit(built, threads=1)
+    samples = network.rows(options.batch)
+    result = simulation.run(samples, options.timesteps)
+    times = profiled(simulation, samples, options.timesteps)
+    layers = layers_of(simulation.executable, result, times, options.timesteps)
+    total = whole(layers)
+    print(HEADER)
+    for layer in [*layers, total]:
+        print(line(layer, alone, weights, total.seconds))
+    found = {"network": options.network, "batch": options.batch, "timesteps": options.timesteps}
+    found |= {"weight_bits": options.weight_bits}
+    found |= {"peaks": [asdict(peaks) for peaks in (alone, *together)]}
+    found |= {"layers": [asdict(layer) for layer in [*layers, total]]}
+    write_results(options.json, "roofline", found, facts)
     return 0
 
 
