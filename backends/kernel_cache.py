@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
-
 
 def cache_folder() -> Path:
     """Return where compiled kernels are kept: ``$XDG_CACHE_HOME/snnconvert``, or ``~/.cache``."""
@@ -26,6 +24,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     ``NUMBA_CACHE_DIR`` goes first where it is set; a folder that cannot be written only costs the
     compilation in every process.
     """
+    import numba
+
     settings: Any = numba.config
     before = settings.CACHE_DIR
     if not before:

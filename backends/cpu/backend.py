@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -17,7 +19,6 @@ from snnconvert.backends.base import (
     check_capabilities,
     check_options,
     check_timesteps,
-    decode,
     named_samples,
     network_of,
     prepare,
@@ -25,17 +26,32 @@ from snnconvert.backends.base import (
 )
 from snnconvert.backends.cpu.parity import compare_with_reference
 from snnconvert.backends.cpu.plan import Plan, make_plan
+from snnconvert.backends.cpu.results import empty_results, run_result
 from snnconvert.convert.errors import Problem, UnsupportedModelError, UsageError
 from snnconvert.convert.network import Encoding, Network, Reset
-from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
 
 if TYPE_CHECKING:
-    from snnconvert.backends.cpu.batch import Results
     from snnconvert.backends.cpu.program import Program
     from snnconvert.backends.cuda import DeviceSimulation
 
 _ENCODINGS: dict[Encoding, str] = {"current": "analog current", "events": "events"}
+
+
+class NodeTime(NamedTuple):
+    """How long a node took.
+
+    Attributes
+    ----------
+    name : str
+    kernel : str
+        How it was computed: "patterns", "events", "constant" or "dense".
+    seconds : float
+    """
+
+    name: str
+    kernel: str
+    seconds: float
 
 
 class CpuBackend:
@@ -119,6 +135,16 @@ class CpuBackend:
                     hint="leave out threads",
                 )
             return DeviceSimulation(prepare(network), device, memory_bytes=memory_bytes)
+        missing = [name for name in ("llvmlite", "numba") if find_spec(name) is None]
+        if missing:
+            from snnconvert.backends.cuda import DeviceSimulation
+
+            warnings.warn(
+                f"{' and '.join(missing)} cannot be imported: torch runs the network instead of "
+                f"compiled kernels, many times slower (pip install {' '.join(missing)})",
+                stacklevel=2,
+            )
+            return DeviceSimulation(prepare(network), "cpu", memory_bytes=memory_bytes)
         return CpuSimulation(prepare(network), threads=threads, memory_bytes=memory_bytes)
 
 
@@ -164,7 +190,7 @@ class CpuSimulation:
         recorded = recorded_names(network, record)
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
-        results = self._allocate(n, steps, timesteps, recorded)
+        results = empty_results(network, n, steps, timesteps, recorded)
         batches = list(self.batches(n))
         workers = max(min(self.plan.threads, len(batches)), 1)
         program = self.program
@@ -175,48 +201,49 @@ class CpuSimulation:
             part = {name: array[rows] for name, array in samples.items()}
             BatchRun(program, part, steps, results, rows, parts, inner).run()
 
-        with ExitStack() as stack:
-            if not program.all_events(steps):
-                from snnconvert.backends.cpu.dense import exact_torch, torch_threads
-
-                stack.enter_context(torch_threads(inner))
-                stack.enter_context(exact_torch())
+        with self._dense_settings(steps, inner) as stack:
             pool = stack.enter_context(ThreadPoolExecutor(workers))
             parts = stack.enter_context(ThreadPoolExecutor(inner)) if inner > 1 else None
             for _ in pool.map(simulate, batches):
                 pass
-        return RunResult(
-            outputs={r.name: decode(r, results.accumulated[r.name]) for r in network.readouts},
-            spike_counts=results.counts,
-            events=results.events,
-            spikes=results.spikes,
-            latency=steps - timesteps,
-        )
+        return run_result(network, results, steps - timesteps)
+
+    @contextmanager
+    def _dense_settings(self, steps: int, threads: int) -> Iterator[ExitStack]:
+        """Set torch up where a node needs it: importing it takes longer than a short run."""
+        with ExitStack() as stack:
+            if not self.program.all_events(steps):
+                from snnconvert.backends.cpu.dense import exact_torch, torch_threads
+
+                stack.enter_context(torch_threads(threads))
+                stack.enter_context(exact_torch())
+            yield stack
+
+    def profile(self, x: Samples, timesteps: int) -> list[NodeTime]:
+        """Simulate on one thread and return the seconds of each node, in order.
+
+        Parameters as for :meth:`run`. The first run, which compiles kernels and makes tables, is
+        not timed.
+        """
+        from snnconvert.backends.cpu.batch import BatchRun
+
+        self.run(x, timesteps)
+        samples = named_samples(self.executable, x)
+        n, steps = len(next(iter(samples.values()))), check_timesteps(self.executable, timesteps)
+        results = empty_results(self.executable, n, steps, timesteps, frozenset())
+        clock: dict[str, float] = {}
+        with self._dense_settings(steps, 1):
+            for first in range(0, n, self.plan.batch):
+                rows = slice(first, min(first + self.plan.batch, n))
+                part = {name: array[rows] for name, array in samples.items()}
+                BatchRun(self.program, part, steps, results, rows, clock=clock).run()
+        return [NodeTime(name, self.program.how(name), spent) for name, spent in clock.items()]
 
     def batches(self, n: int) -> Iterator[slice]:
         """Cut the samples into batches of equal size, a multiple of the threads where possible."""
         rounds = -(-n // (self.plan.batch * self.plan.threads))
         size = max(-(-n // max(rounds * self.plan.threads, 1)), 1)
         yield from (slice(first, min(first + size, n)) for first in range(0, n, size))
-
-    def _allocate(self, n: int, steps: int, timesteps: int, recorded: frozenset[str]) -> Results:
-        from snnconvert.backends.cpu.batch import Results
-
-        network = self.executable
-        return Results(
-            accumulated={r.name: np.zeros((timesteps, n, *r.shape)) for r in network.readouts},
-            counts={p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations},
-            events={
-                p.name: np.zeros((n, *p.shape), np.int64)
-                for p in network.populations
-                if not spike_values(p.neuron).binary
-            },
-            spikes={
-                p.name: np.zeros((steps, n, *p.shape), spike_values(p.neuron).dtype)
-                for p in network.populations
-                if p.name in recorded
-            },
-        )
 
     def resources(self) -> dict[str, Any]:
         """Return nothing: a processor has no limits worth a table."""
@@ -227,13 +254,14 @@ class CpuSimulation:
         network = self.executable
         single = [name for name, dtype in self.plan.sums.items() if dtype == np.float32]
         return {
-            "engine": "torch and numba, layer by layer",
+            "engine": "spikes as bits in integers, dense operators elsewhere, layer by layer",
             "neuron": ", ".join(sorted({p.neuron for p in network.populations})),
             "reset": network.reset,
             "weight_bits": network.weight_bits,
             "delay": 0,
             "input": ", ".join(sorted({_ENCODINGS[i.encoding] for i in network.inputs})),
             "exact": self._exact,
+            "integer_nodes": len(self.program.layers),
             "float32_nodes": len(single),
             "float64_nodes": len(self.plan.sums) - len(single),
             "chunk_timesteps": self.plan.chunk,

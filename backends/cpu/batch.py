@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -15,8 +15,9 @@ from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.calls import Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
-from snnconvert.backends.cpu.program import Program, is_analog
-from snnconvert.backends.cpu.schedule import Span, pieces, sending_spans, window
+from snnconvert.backends.cpu.program import Program
+from snnconvert.backends.cpu.results import Results
+from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cpu.sent import Sent
 from snnconvert.backends.cpu.taps import channels_of
 from snnconvert.convert.linear import FloatArray, apply_chain
@@ -24,16 +25,6 @@ from snnconvert.convert.network import Input, Population, Readout, Relay
 from snnconvert.convert.snap import round_input
 
 Fed: TypeAlias = Population | Relay | Readout
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """Arrays of a whole run, which batches fill in: currents, counts, events, trains."""
-
-    accumulated: dict[str, FloatArray]
-    counts: dict[str, npt.NDArray[np.int64]]
-    events: dict[str, npt.NDArray[np.int64]]
-    spikes: dict[str, npt.NDArray[Any]]
 
 
 class BatchRun:
@@ -50,6 +41,8 @@ class BatchRun:
         Where in the results the batch's samples go.
     pool, threads : Executor, int
         For parts of one sample.
+    clock : dict of str to float, optional
+        The seconds of each node are added to it.
     """
 
     def __init__(
@@ -61,9 +54,10 @@ class BatchRun:
         rows: slice,
         pool: Executor | None = None,
         threads: int = 1,
+        clock: dict[str, float] | None = None,
     ) -> None:
         network = program.network
-        self._pool, self._threads = pool, threads
+        self._pool, self._threads, self._clock = pool, threads, clock
         self._program, self._network, self._plan = program, network, program.plan
         self._steps, self._results, self._rows = steps, results, rows
         self._samples = {n.name: round_input(n, samples[n.name]) for n in network.inputs}
@@ -105,7 +99,11 @@ class BatchRun:
         for start in range(0, self._steps, self._plan.chunk):
             self._chunk = Span(start, min(start + self._plan.chunk, self._steps))
             for node in self._network.nodes:
+                begun = time.perf_counter()
                 self._advance(node)
+                if self._clock is not None:
+                    spent = time.perf_counter() - begun
+                    self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
         for p in self._network.populations:
             self._results.counts[p.name][self._rows] = self._counted(p, "counts")
             if p.name in self._results.events:

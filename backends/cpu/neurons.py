@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.fire import (
-    integrate_and_fire,
-    integrate_and_fire_graded,
-    integrate_and_fire_signed,
-)
 from snnconvert.backends.cpu.layout import per_neuron
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Population
@@ -73,11 +72,21 @@ class Neurons:
         steps: int,
     ) -> None:
         """Advance the membranes by some steps and write the spikes; see ``fire.py``."""
+        fire = _kernels()
         state = (membranes.voltage, constant, sums, self.threshold)
         counters = (membranes.counts, membranes.events)
         if self.model == "signed":
-            integrate_and_fire_signed(*state, spikes, *counters, steps)
+            fire.integrate_and_fire_signed(*state, spikes, *counters, steps)
         elif self.model == "graded":
-            integrate_and_fire_graded(*state, float(self.values.highest), spikes, *counters, steps)
+            fire.integrate_and_fire_graded(
+                *state, float(self.values.highest), spikes, *counters, steps
+            )
         else:
-            integrate_and_fire(*state, self.to_zero, spikes, membranes.counts, steps)
+            fire.integrate_and_fire(*state, self.to_zero, spikes, membranes.counts, steps)
+
+
+@cache
+def _kernels() -> ModuleType:
+    """Return the compiled kernels, or where Numba is missing the same functions in NumPy."""
+    compiled = find_spec("numba") is not None
+    return import_module(f"snnconvert.backends.cpu.{'fire' if compiled else 'plain_fire'}")

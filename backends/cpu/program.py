@@ -17,6 +17,7 @@ from snnconvert.backends.cpu.fixed_point import fixed_point, padded
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import per_neuron
 from snnconvert.backends.cpu.plan import Plan
+from snnconvert.backends.cpu.schedule import is_analog
 from snnconvert.backends.cpu.sent import SLACK
 from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
 from snnconvert.convert.linear import FloatArray
@@ -91,6 +92,13 @@ class Program:
                 layer.tables(self._methods[name])
             return self._methods[name]
 
+    def how(self, name: str) -> str:
+        """Return how a node is computed: a kernel's method, "constant" or "dense"."""
+        layer = self.layers.get(name)
+        if isinstance(layer, EventLayer):
+            return self._methods.get(name, "integers")
+        return "dense" if layer is None else "constant"
+
     def kernel(self, connection: Connection) -> DenseOperators:
         """Return the dense operators of a connection, made at the first use."""
         from snnconvert.backends.cpu.dense import DenseKernel
@@ -110,12 +118,6 @@ class Program:
             if population.name not in self._neurons:
                 self._neurons[population.name] = Neurons.of(population)
             return self._neurons[population.name]
-
-
-def is_analog(network: Network, connection: Connection) -> bool:
-    """Tell whether a connection brings a current that is constant while its input is open."""
-    source = network[connection.source]
-    return isinstance(source, Input) and source.encoding == "current"
 
 
 def _layers(network: Network) -> list[tuple[str, Layer]]:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from snnconvert.convert.network import Input, Network, Population, Readout
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,9 @@ def pieces(chunk: Span, spans: Iterable[Span]) -> Iterator[Span]:
         cuts |= {edge for edge in (span.start, span.stop) if chunk.covers(edge)}
     ordered = sorted(cuts)
     yield from (Span(a, b) for a, b in itertools.pairwise(ordered))
+
+
+def is_analog(network: Network, connection: Connection) -> bool:
+    """Tell whether a connection brings a current that is constant while its input is open."""
+    source = network[connection.source]
+    return isinstance(source, Input) and source.encoding == "current"

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snnconvert.backends.cpu.batch import Results
 from snnconvert.backends.cpu.layout import from_stored, per_neuron, stored_shape, to_stored
-from snnconvert.backends.cpu.program import is_analog
-from snnconvert.backends.cpu.schedule import Span, pieces, sending_spans, window
+from snnconvert.backends.cpu.results import Results
+from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cuda.neurons import DeviceNeurons
 from snnconvert.backends.cuda.operators import DeviceKernel, torch_dtype
 from snnconvert.backends.cuda.plan import DevicePlan

@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from snnconvert.backends.base import (
     RunResult,
     Samples,
     check_timesteps,
-    decode,
     named_samples,
     recorded_names,
 )
 from snnconvert.backends.cpu.parity import compare_with_reference
+from snnconvert.backends.cpu.results import empty_results, run_result
 from snnconvert.backends.cuda.plan import make_device_plan
-from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
 
 if TYPE_CHECKING:
-    from snnconvert.backends.cpu.batch import Results
     from snnconvert.backends.cuda.batch import DeviceProgram
 
 
@@ -80,41 +76,13 @@ class DeviceSimulation:
         recorded = recorded_names(network, record)
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
-        results = self._allocate(n, steps, timesteps, recorded)
+        results = empty_results(network, n, steps, timesteps, recorded)
         with exact_sums(self._device):
             for first in range(0, n, self.plan.batch):
                 rows = slice(first, min(first + self.plan.batch, n))
                 part = {name: array[rows] for name, array in samples.items()}
                 DeviceBatch(self.program, part, steps, results, rows).run()
-        return RunResult(
-            outputs={r.name: decode(r, results.accumulated[r.name]) for r in network.readouts},
-            spike_counts=results.counts,
-            events=results.events,
-            spikes=results.spikes,
-            latency=steps - timesteps,
-        )
-
-    def _allocate(self, n: int, steps: int, timesteps: int, recorded: frozenset[str]) -> Results:
-        from snnconvert.backends.cpu.batch import Results
-
-        populations = self.executable.populations
-        values = {p.name: spike_values(p.neuron) for p in populations}
-        return Results(
-            accumulated={
-                r.name: np.zeros((timesteps, n, *r.shape)) for r in self.executable.readouts
-            },
-            counts={p.name: np.zeros((n, *p.shape), np.int64) for p in populations},
-            events={
-                p.name: np.zeros((n, *p.shape), np.int64)
-                for p in populations
-                if not values[p.name].binary
-            },
-            spikes={
-                p.name: np.zeros((steps, n, *p.shape), values[p.name].dtype)
-                for p in populations
-                if p.name in recorded
-            },
-        )
+        return run_result(network, results, steps - timesteps)
 
     def resources(self) -> dict[str, Any]:
         """Return nothing: a GPU has no limits worth a table."""

@@ -282,7 +282,9 @@ def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> Non
     network = convolutional(rng)
     with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
         CpuBackend().emit(network, threads=0)
-    with pytest.raises(UsageError, match="no option 'thread'; known: device, memory_bytes, threads"):
+    with pytest.raises(
+        UsageError, match="no option 'thread'; known: device, memory_bytes, threads"
+    ):
         CpuBackend().emit(network, thread=2)
     needed = bytes_for(prepare(network), 1)
     text = f"one sample for one step takes {needed:,} bytes, memory_bytes is 1,000; allow at least"
@@ -293,13 +295,14 @@ def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> Non
 def test_fidelity_says_how_it_runs(rng: np.random.Generator) -> None:
     simulation = CpuBackend().emit(convolutional(rng), threads=3)
     assert simulation.fidelity() == {
-        "engine": "torch and numba, layer by layer",
+        "engine": "spikes as bits in integers, dense operators elsewhere, layer by layer",
         "neuron": "if",
         "reset": "subtract",
         "weight_bits": None,
         "delay": 0,
         "input": "analog current",
         "exact": True,
+        "integer_nodes": 3,
         "float32_nodes": 3,
         "float64_nodes": 0,
         "chunk_timesteps": simulation.plan.chunk,
@@ -410,3 +413,26 @@ def test_memory_does_not_grow_with_the_timesteps() -> None:
         MALLOC_TRIM_THRESHOLD_="0",
     )
     assert int(out) < 32, "960 steps more of both populations would take 120 MiB as float32"
+
+
+def test_without_compiled_kernels_torch_runs_the_network(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.setattr("snnconvert.backends.cpu.backend.find_spec", lambda name: None)
+    network = convolutional(rng)
+    with pytest.warns(UserWarning, match="llvmlite and numba cannot be imported: torch runs"):
+        simulation = CpuBackend().emit(network)
+    x = images(rng, 2)
+    result = simulation.run(x, 9)
+    expected = ReferenceSimulation(prepare(network).network).run(x, 9)
+    np.testing.assert_array_equal(result.logits, expected.logits)
+
+
+def test_the_profile_names_every_node_and_its_kernel(rng: np.random.Generator) -> None:
+    times = CpuBackend().emit(convolutional(rng)).profile(images(rng, 3), 8)
+    assert [(t.name, t.kernel) for t in times if t.name != "x"] == [
+        ("first", "constant"),
+        ("second", "patterns"),
+        ("y", "patterns"),
+    ]
+    assert all(t.seconds >= 0 for t in times)

@@ -1,5 +1,6 @@
-"""The compiled neurons against the plain ones."""
+"""The compiled neurons, and those for where Numba is missing, against the plain ones."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ MODELS: list[tuple[str, Reset]] = [
 ]
 
 
+@pytest.mark.parametrize("module", ["fire", "plain_fire"])
 @pytest.mark.parametrize(("model", "reset"), MODELS)
 @pytest.mark.parametrize("firing", [True, False])
 @pytest.mark.parametrize("arriving", [np.float32, np.float64, None])
@@ -50,6 +52,7 @@ MODELS: list[tuple[str, Reset]] = [
     per_sample=st.booleans(),
 )
 def test_it_equals_the_neuron_step_by_step(
+    module: str,
     model: str,
     reset: Reset,
     firing: bool,
@@ -81,7 +84,10 @@ def test_it_equals_the_neuron_step_by_step(
     membranes.voltage[...], membranes.counts[...] = start, sent
     before = membranes.events.copy()
     spikes = np.full((steps if firing else 0, n, size), np.nan, np.float32)
-    neurons.advance(membranes, constant, sums, spikes, steps)
+    with pytest.MonkeyPatch.context() as patch:
+        kernels = import_module(f"snnconvert.backends.cpu.{module}")
+        patch.setattr("snnconvert.backends.cpu.neurons._kernels", lambda: kernels)
+        neurons.advance(membranes, constant, sums, spikes, steps)
     np.testing.assert_array_equal(membranes.voltage, state.voltage)
     np.testing.assert_array_equal(membranes.counts, state.count)
     np.testing.assert_array_equal(membranes.counts, sent + expected.sum(axis=0))

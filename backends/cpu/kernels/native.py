@@ -26,6 +26,9 @@ from snnconvert.backends.kernel_cache import cache_folder
 Kernel = Callable[[npt.NDArray[np.int64]], None]
 """Takes its arguments as one array of 64-bit integers: numbers and addresses."""
 
+CHECK = 32
+"""Bytes of the checksum in front of kept code."""
+
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _lock = threading.Lock()
 _engines: list[Any] = []
@@ -103,10 +106,13 @@ def _engine(host: Processor, code: bytes) -> Any:
 
 
 def _stored(path: Path) -> bytes | None:
+    """Return kept code; None where there is none or it is damaged: LLVM would crash on it."""
     try:
-        return path.read_bytes()
+        kept = path.read_bytes()
     except OSError:
         return None
+    check, code = kept[:CHECK], kept[CHECK:]
+    return code if hashlib.sha256(code).digest() == check else None
 
 
 def _keep(path: Path, code: bytes) -> None:
@@ -115,7 +121,7 @@ def _keep(path: Path, code: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(code)
+            file.write(hashlib.sha256(code).digest() + code)
         Path(temporary).replace(path)
     except OSError:
         return

@@ -1,0 +1,272 @@
+"""Layers that compute with spikes as bits: taps, integers, the choice of kernels, compiled code."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import Case, cases
+
+from snnconvert.backends.cpu import CpuBackend
+from snnconvert.backends.cpu.arena import LEAST, LINE, Arena
+from snnconvert.backends.cpu.calls import Workspace, split
+from snnconvert.backends.cpu.choose import cheapest, density
+from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
+from snnconvert.backends.cpu.fixed_point import fixed_point
+from snnconvert.backends.cpu.kernels import native
+from snnconvert.backends.cpu.kernels.emitter import LONG, Emitter
+from snnconvert.backends.cpu.kernels.index import events_of
+from snnconvert.backends.cpu.layout import stored_shape
+from snnconvert.backends.cpu.sent import to_bits, to_frames
+from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
+from snnconvert.convert.linear import (
+    Convolution,
+    Dense,
+    FloatArray,
+    apply_chain,
+    chain_output_shape,
+)
+from snnconvert.convert.network import Connection, Network, Population, Readout
+
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+
+def applied(taps: Taps, x: FloatArray, outputs: int) -> FloatArray:
+    """Map (positions, channels) by the taps, one after the other."""
+    out = np.zeros((len(taps.starts) - 1, outputs))
+    for position in range(len(out)):
+        for tap in range(taps.starts[position], taps.starts[position + 1]):
+            weights, arrived = taps.weights[taps.blocks[tap]], x[taps.sources[tap]]
+            if not taps.diagonal:
+                out[position] += arrived @ weights
+                continue
+            for channel in np.flatnonzero(weights):
+                out[position, channel] += weights[channel] * arrived[channel + taps.shift]
+    return out
+
+
+@many
+@given(cases(), st.integers(0, 2**32 - 1))
+def test_taps_are_the_chain(case: Case, seed: int) -> None:
+    for connection in case.network.connections:
+        chain, source = connection.operators, case.network[connection.source].shape
+        target = chain_output_shape(chain, source)
+        taps = taps_of(chain, source)
+        assert taps is not None
+        x = np.random.default_rng(seed).standard_normal((1, *source))
+        by_position = x.reshape(channels_of(source), -1).T
+        expected = apply_chain(chain, x)[0].reshape(channels_of(target), -1).T
+        forms = [taps, as_rows(taps, channels_of(source))] if taps.diagonal else [taps]
+        for form in forms:
+            assert form is not None
+            out = applied(form, by_position, channels_of(target))
+            np.testing.assert_allclose(out, expected, atol=1e-9)
+
+
+def test_a_convolution_has_a_block_for_each_place_in_its_kernel() -> None:
+    weight = np.arange(2 * 3 * 9, dtype=float).reshape(2, 3, 3, 3)
+    taps = taps_of((Convolution((3, 9, 9), weight, (2, 2), ((1, 1),) * 2, (1, 1)),), (3, 9, 9))
+    assert taps is not None
+    assert taps.weights.shape == (9, 3, 2)
+    assert (len(taps.starts) - 1, len(taps.sources)) == (25, 13 * 13)
+
+
+def test_a_depthwise_convolution_has_one_weight_a_channel() -> None:
+    weight = np.ones((4, 1, 3, 3))
+    taps = taps_of((Convolution((4, 6, 6), weight, (1, 1), ((1, 1),) * 2, (1, 1), 4),), (4, 6, 6))
+    assert taps is not None
+    assert taps.diagonal
+    assert taps.weights.shape == (9, 4)
+
+
+def test_taps_that_are_too_many_are_left_to_dense_operators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("snnconvert.backends.cpu.taps.MOST_ENTRIES", 10)
+    weight = np.ones((4, 2, 3, 3))
+    grouped = Convolution((4, 6, 6), weight, (1, 1), ((1, 1),) * 2, (1, 1), 2)
+    assert taps_of((grouped,), (4, 6, 6)) is None
+
+
+def population(channels: int, **options: Any) -> Population:
+    one = np.ones(())
+    values = {"threshold": one, "bias": np.asarray(0.25), "v_init": np.asarray(0.5), **options}
+    return Population("p", (channels,), amplitude=one, scale=one, **values)
+
+
+def one_block(weights: FloatArray) -> Taps:
+    first = np.zeros(1, np.int64)
+    return Taps(np.array([0, 1]), first, first, weights[None])
+
+
+def test_integers_are_units_of_a_power_of_two() -> None:
+    weights = np.array([[0.5, -0.125], [1.5, 0.0]])
+    numbers = fixed_point(population(2), [one_block(weights)])
+    assert numbers is not None
+    assert numbers.unit == 0.125
+    np.testing.assert_array_equal(numbers.weights[0][0], [[4, -1], [12, 0]])
+    assert (numbers.bias[0, :2] == 2).all()
+    assert (numbers.threshold[0, :2] == 8).all()
+    assert (numbers.v_init[0, :2] == 4).all()
+    assert numbers.narrow
+    assert numbers.longest == (2**31 - 2 - 8) // 18
+
+
+WIDTHS = [(2**14, True, False), (2**15 - 1, False, True), (2**15, False, False)]
+
+
+@pytest.mark.parametrize(("largest", "narrow", "short"), WIDTHS)
+def test_sums_and_weights_of_16_bits_are_seen(largest: int, narrow: bool, short: bool) -> None:
+    nothing = np.zeros(())
+    node = population(1, threshold=np.ones(()), bias=nothing, v_init=nothing)
+    numbers = fixed_point(node, [one_block(np.array([[float(largest)], [1.0]]))])
+    assert numbers is not None
+    assert (numbers.unit, numbers.narrow, numbers.short) == (1.0, narrow, short)
+
+
+def test_numbers_beyond_32_bits_are_left_to_dense_operators() -> None:
+    assert fixed_point(population(1), [one_block(np.array([[2.0**20 + 2.0**-20]]))]) is None
+
+
+def test_a_run_too_long_for_32_bits_is_left_to_dense_operators() -> None:
+    """Voltages may fall by the whole sum in every step."""
+    weight = np.full((1, 4), -1.0 - 2.0**-20)
+    one = np.ones(())
+    first = replace(population(4), name="a", bias=np.asarray(1.0))
+    second = replace(population(1), name="b", shape=(1,))
+    readout = Readout("y", (1,), np.zeros(()), one)
+    network = Network(
+        "n",
+        (first, second, readout),
+        (Connection("a", "b", (Dense((4,), weight),)), Connection("b", "y")),
+    )
+    simulation = CpuBackend().emit(network)
+    layer = simulation.program.layers["b"]
+    assert simulation.program.fits(layer, 256)
+    assert not simulation.program.fits(layer, 4000)
+
+
+def layer_of(channels: int, inputs: int) -> EventLayer:
+    weights = np.random.default_rng(3).integers(-3000, 3000, (inputs, channels)) * 2.0**-12
+    taps = one_block(weights)
+    node = population(channels)
+    numbers = fixed_point(node, [taps])
+    assert numbers is not None
+    return EventLayer(node, [taps], numbers, Arena())
+
+
+def arriving(inputs: int, share: float) -> Arriving:
+    spikes = np.random.default_rng(5).random((1, 1, 32, inputs)) < share
+    return Arriving(0, np.packbits(spikes, axis=-1, bitorder="little"), 0)
+
+
+def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
+    assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)]) == "events"
+    assert cheapest(layer_of(16, 16), [arriving(16, 0.2)]) == "patterns"
+    assert density(arriving(1024, 0.25)) == pytest.approx(0.25, abs=0.01)
+
+
+def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
+    layer = layer_of(16, 16)
+    simulation = CpuBackend().emit(Network("n", (population(16),), ()))
+    assert simulation.program.method(layer, [arriving(16, 0.2)]) == "patterns"
+    assert simulation.program.method(layer, [arriving(16, 0.0)]) == "patterns"
+
+
+@given(
+    n=st.integers(1, 3),
+    steps=st.integers(1, 9),
+    shape=st.sampled_from([(5,), (16,), (3, 4), (17, 2), (2, 3, 3), (20, 2, 1), (2, 2, 2, 3)]),
+    seed=st.integers(0, 99),
+)
+def test_bits_hold_the_spikes(n: int, steps: int, shape: tuple[int, ...], seed: int) -> None:
+    spikes = np.random.default_rng(seed).random((steps, n, *stored_shape(shape))) < 0.4
+    frames = spikes.astype(np.float32)
+    bits = to_bits(frames, shape, Workspace(), "p")
+    assert bits.shape[:1] + bits.shape[2:3] == (n, steps)
+    np.testing.assert_array_equal(to_frames(bits, shape), frames)
+
+
+@given(rows=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
+def test_events_are_the_channels_that_spiked(rows: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    spikes = (rng.random((rows, 2, 8 * width)) < 0.3) & (rng.random((rows, 2, 1)) < 0.8)
+    memory = Workspace()
+    ends = events_of(np.packbits(spikes, axis=-1, bitorder="little"), memory, "0")
+    first = memory.array("events 0", 1, np.uint16).ctypes.data
+    places = (ends[: 2 * rows + 1] - first) // 2
+    events = memory.array("events 0", 1, np.uint16)
+    for row, (start, stop) in enumerate(itertools.pairwise(places)):
+        np.testing.assert_array_equal(
+            events[start:stop], np.flatnonzero(spikes.reshape(2 * rows, -1)[row])
+        )
+
+
+def test_large_tables_begin_at_cache_lines_and_are_zero() -> None:
+    arena = Arena()
+    arrays = [arena.zeros((LEAST + 7,), np.uint8), arena.zeros((LEAST,), np.int32)]
+    arrays.append(arena.zeros((2**21,), np.int16))
+    for array in arrays:
+        assert array.ctypes.data % LINE == 0
+        assert not array.any()
+        array += 1  # neither overlaps another nor is read-only
+    assert all((array == 1).all() for array in arrays)
+    assert arena.zeros((3,), np.int64).tolist() == [0, 0, 0]
+
+
+def test_positions_are_split_evenly() -> None:
+    assert split(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert split(2, 5) == [(0, 1), (1, 2)]
+    assert split(7, 1) == [(0, 7)]
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    yield tmp_path
+
+
+def forty_two(name: str) -> str:
+    e = Emitter(name)
+    e.store(LONG(42), e.argument(0))
+    return e.text()
+
+
+def called(kernel: native.Kernel) -> int:
+    out = np.zeros(1, np.int64)
+    kernel(np.array([out.ctypes.data], np.int64))
+    return int(out[0])
+
+
+def test_machine_code_is_kept_and_read_again(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert called(native.compile_kernel("kept", forty_two("kept"))) == 42
+    files = list(own_cache.rglob("kept-*.o"))
+    assert len(files) == 1
+
+    def never(*_: Any) -> bytes:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(native, "_machine_code", never)
+    assert called(native.compile_kernel("kept", forty_two("kept"))) == 42
+
+
+def test_damaged_machine_code_is_made_again(own_cache: Path) -> None:
+    native.compile_kernel("damaged", forty_two("damaged"))
+    (path,) = own_cache.rglob("damaged-*.o")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert called(native.compile_kernel("damaged", forty_two("damaged"))) == 42
+
+
+def test_a_cache_that_cannot_be_written_costs_only_the_compilation(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_cache / "file"))
+    (own_cache / "file").write_text("in the way")
+    assert called(native.compile_kernel("unkept", forty_two("unkept"))) == 42
