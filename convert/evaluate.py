@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -20,6 +20,7 @@ from snnconvert.calibration.recognition import recognise
 from snnconvert.calibration.stored_rows import StoredRows, store_rows
 from snnconvert.convert.anytime import AnytimeRule
 from snnconvert.convert.errors import UnsupportedModelError, UsageError
+from snnconvert.convert.evaluation_notes import range_warnings, run_notes, run_warnings
 from snnconvert.convert.graph import Affine, Graph, Relu
 from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
 from snnconvert.convert.neurons import spike_values
@@ -41,9 +42,6 @@ PARITY_ROWS = 16
 
 TIE_ROWS = 64
 """Rows on which halves are counted that neurons round up and onnxruntime to even."""
-
-RANGE_RATIO = 4.0
-"""Evaluation rows may be larger or smaller than calibration rows by this factor."""
 
 
 def evaluate_model(
@@ -207,8 +205,8 @@ def evaluate_model(
         resources=emitted.resources(),
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
-        warnings=(*snn.warnings, *_range_warnings(snn, rows), *_run_warnings(measurement)),
-        notes=(*snn.notes, *_run_notes(snn, steps, num_samples, measurement), *left_out),
+        warnings=(*snn.warnings, *range_warnings(snn, rows), *run_warnings(measurement)),
+        notes=(*snn.notes, *run_notes(snn, steps, num_samples, measurement), *left_out),
         approximations=snn.approximations,
         quantised=quantised,
         settings=settings_of(snn, backend.name, steps),
@@ -313,43 +311,6 @@ def _quantised_record(snn: SpikingModel, samples: Samples, timesteps: int) -> di
 
 def _neuron(snn: SpikingModel) -> str:
     return ", ".join(dict.fromkeys(p.neuron for p in snn.network.populations))
-
-
-def _range_warnings(snn: SpikingModel, rows: StoredRows) -> Iterator[str]:
-    """Yield a warning where evaluation rows are of another magnitude than calibration rows."""
-    for node in snn.network.inputs:
-        largest = rows.largest[node.name]
-        if not node.bound / RANGE_RATIO <= largest <= node.bound * RANGE_RATIO:
-            yield (
-                f"input {node.name!r}: calibration rows reach {node.bound:g}, evaluation rows "
-                f"{largest:g}; were both preprocessed alike?"
-            )
-
-
-def _run_warnings(measured: Measurement) -> Iterator[str]:
-    """Yield a warning for silent layers, and for what the target clipped or wrapped."""
-    silent = [layer.name for layer in measured.layers if layer.spikes == 0]
-    if silent:
-        listed = ", ".join(silent)
-        yield f"no neuron fired in {len(silent)} of {len(measured.layers)} layers: {listed}"
-    for name, counted in measured.details.items():
-        total = sum(counted.values()) if isinstance(counted, Mapping) else counted
-        if isinstance(total, int) and not isinstance(total, bool) and total > 0:
-            what = name.replace("_", " ")
-            yield f"the target's arithmetic clipped or wrapped: {total:,} {what} (fidelity.run)"
-
-
-def _run_notes(
-    snn: SpikingModel, timesteps: int, asked: int | None, measured: Measurement
-) -> Iterator[str]:
-    """Yield what differs from what was asked for, or from what the network was made for."""
-    if asked is not None and measured.samples < asked:
-        yield f"{asked:,} samples were asked for, the data hold {measured.samples:,}"
-    if timesteps != snn.timesteps:
-        yield (
-            f"a run of {timesteps} timesteps; the thresholds were chosen for {snn.timesteps}, and "
-            "others may be better here"
-        )
 
 
 def _model_record(snn: SpikingModel) -> dict[str, Any]:
