@@ -204,14 +204,16 @@ class EventLayer:
     def _tap_places(self, feed: int, width: int, method: Method) -> npt.NDArray[np.int64]:
         """Return, for each tap, where its position begins in the source, and its table."""
         key = (feed, width, method)
-        if key not in self._places:
+        places = self._places.get(key)
+        if places is None:
             taps, table = self.feeds[feed], self.tables(method)[feed]
             behind = method == "events" and not taps.diagonal  # blocks of channels come first
             places = np.empty((len(taps.sources), 2), np.int64)
             places[:, 0] = taps.sources * width
             places[:, 1] = table.ctypes.data + taps.blocks * table.strides[1 if behind else 0]
-            self._places[key] = places
-        return self._places[key]
+            # Kernels hold its address: of two threads that make it, both must take one.
+            places = self._places.setdefault(key, places)
+        return places
 
     def _scratch(self, steps: int, arriving: Sequence[Arriving]) -> int:
         """Return the numbers that the lists of a position may take."""
