@@ -23,10 +23,13 @@ from snnconvert.reports.ladder import Rung
 
 Batch: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
-LEAST_ROWS = 128
+LEAST_ROWS = 64
+FREE_WORK = 5e9
+"""Multiply-adds of the ANN that a rung may take anyway: a few seconds."""
+
 ROWS_A_STEP = 1 / 256
-"""Share of the rows, for each timestep, on which rungs are computed beyond the least: a rung takes
-the time of a few timesteps, so that all of them stay below a tenth of the simulation."""
+"""Share of the rows, for each timestep, on which rungs are computed beyond that: a rung takes the
+time of a few timesteps, so that all of them stay below a tenth of the simulation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,9 @@ class Rungs:
     @property
     def rows(self) -> int:
         """The first rows on which the rungs are computed."""
-        share = ROWS_A_STEP * len(self.measured.accuracy)
-        return min(self.measured.samples, max(LEAST_ROWS, int(share * self.measured.samples)))
+        samples, share = self.measured.samples, ROWS_A_STEP * len(self.measured.accuracy)
+        free = int(FREE_WORK / max(self.measured.operations.ann_macs, 1.0))
+        return min(samples, max(LEAST_ROWS, free, int(share * samples)))
 
     def _computed(
         self, name: str, run: Callable[[Batch], FloatArray], position: int, rungs: int

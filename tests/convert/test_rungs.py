@@ -34,13 +34,17 @@ def evaluated(snn: SpikingModel, rows: int = 40) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("least", "share", "rows"), [(128, 1 / 256, 40), (10, 0.0, 10), (10, 1 / 8, 20), (10, 1.0, 40)]
+    ("free", "share", "rows"),
+    [(None, 1 / 256, 40), (0, 0.0, 10), (12 * 9 * 15, 0.0, 15), (0, 1 / 8, 20), (0, 1.0, 40)],
 )
 def test_rungs_are_computed_on_the_first_rows(
-    snn: SpikingModel, monkeypatch: pytest.MonkeyPatch, least: int, share: float, rows: int
+    snn: SpikingModel, monkeypatch: pytest.MonkeyPatch, free: int | None, share: float, rows: int
 ) -> None:
-    monkeypatch.setattr(rungs, "LEAST_ROWS", least)
+    """Of a small network on all of them, else on those that take no more than so much work."""
+    monkeypatch.setattr(rungs, "LEAST_ROWS", 10)
     monkeypatch.setattr(rungs, "ROWS_A_STEP", share)
+    if free is not None:
+        monkeypatch.setattr(rungs, "FREE_WORK", free)
     ladder = evaluated(snn).ladder
     assert {rung.name: rung.samples for rung in ladder if rung.samples} == dict.fromkeys(
         ("ann", "quantised_ann", "snn", "target"), rows
