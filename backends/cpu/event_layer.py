@@ -88,11 +88,13 @@ class EventLayer:
 
     def form(self, method: Method, steps: int = MOST_STEPS) -> Form:
         """Return the form of the kernel for so many steps."""
-        narrow = self.numbers.narrow
-        lanes = 2 * LANES if narrow and self.channels % (2 * LANES) == 0 else LANES
+        narrow, patterns = self.numbers.narrow, method == "patterns"
+        rows = 0 if patterns or narrow else self.numbers.rows_together
+        even = self.channels % (2 * LANES) == 0
+        lanes = 2 * LANES if (narrow or rows) and even else LANES
         groups = self.channels // lanes
-        vectors = max(v for v in range(1, LARGEST_BLOCK + 1) if groups % v == 0)
-        patterns = method == "patterns"
+        largest = LARGEST_BLOCK // 2 if rows else LARGEST_BLOCK
+        vectors = max(v for v in range(1, largest + 1) if groups % v == 0)
         return Form(
             method,
             lanes,
@@ -102,6 +104,7 @@ class EventLayer:
             width=self._width() if patterns else 0,
             narrow=narrow,
             short=self.numbers.short and not patterns,
+            together_rows=rows,
             to_zero=isinstance(self.node, Population) and self.node.reset == "zero",
             fires=isinstance(self.node, Population),
         )

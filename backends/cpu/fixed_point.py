@@ -23,6 +23,9 @@ from snnconvert.convert.snap import common_power_of_two
 LANES = 16
 """Channels are padded to a multiple of it."""
 
+FEWEST_ROWS = 32
+"""Rows that must be summed in 16 bits at once to save more than widening the sum costs."""
+
 NEVER = 2**31 - 1
 """A threshold out of reach."""
 
@@ -45,6 +48,8 @@ class FixedPoint:
         Whether the sums of every step fit 16 bits.
     short : bool
         Whether every weight does, but not the sums.
+    rows_together : int
+        How many weights always sum to 16 bits; 0 where too few do for it to pay.
     longest : int
         Steps for which voltages certainly fit 32 bits.
     """
@@ -56,6 +61,7 @@ class FixedPoint:
     v_init: npt.NDArray[np.int32]
     narrow: bool
     short: bool
+    rows_together: int
     longest: int
 
 
@@ -91,6 +97,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
     step = max((rising + np.maximum(bias, 0)).max(), (falling - np.minimum(bias, 0)).max(), 1)
     room = LARGEST - 1 - float(np.abs(threshold).max() if neuron else 0)
     channels = channels_of(node.shape)
+    weight = max((int(np.abs(w).max(initial=0)) for w in weights), default=0)
     return FixedPoint(
         unit,
         weights,
@@ -98,7 +105,8 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         _padded(threshold, channels, NEVER),
         _padded(v_init, channels, 0),
         narrow,
-        not narrow and all(np.abs(w).max(initial=0) < 2**15 for w in weights),
+        not narrow and weight < 2**15,
+        (2**15 - 1) // weight if not narrow and 0 < weight <= 2**15 // FEWEST_ROWS else 0,
         math.floor(room / float(step)),
     )
 

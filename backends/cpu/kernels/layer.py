@@ -76,6 +76,9 @@ class Form:
         Sums of a step are 16-bit numbers instead of 32-bit ones.
     short : bool
         Rows are 16-bit numbers, which are made 32-bit ones to be summed.
+    together_rows : int
+        Rows of events that are summed in 16 bits before the sum is made one of 32 bits; 0: each
+        row is.
     to_zero : bool
         Reset to zero instead of by subtraction.
     fires : bool
@@ -92,6 +95,7 @@ class Form:
     width: int = 0
     narrow: bool = False
     short: bool = False
+    together_rows: int = 0
     to_zero: bool = False
     fires: bool = True
     analog: bool = False
@@ -101,7 +105,7 @@ class Form:
         """Name of the compiled function."""
         end = ("zero" if self.to_zero else "subtract") if self.fires else "read"
         width = "analog" if self.analog else "narrow" if self.narrow else "wide"
-        width += "_short" if self.short else ""
+        width += f"_short{self.together_rows or ''}" if self.short else ""
         size = f"{self.lanes}x{self.vectors}x{self.blocks}_{self.steps}x{self.width}"
         return f"{self.method}_{size}_{width}_{end}"
 
@@ -300,10 +304,25 @@ class _Layer:
 
     def _add_events(self, sums: Any, step: Any) -> None:
         """Add the rows in the list of a step: events come one step at a time."""
-        e = self.e
+        e, form = self.e, self.form
         ends = e.add(self.scratch, e.multiply(step, LONG(8)))
-        with e.loop(e.load(ends, LONG), e.load(ends, LONG, 8), 8) as item:
-            self._add_row(sums[0], e.load(item, LONG))
+        first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
+        if not form.together_rows:
+            with e.loop(first, last, 8) as item:
+                self._add_row(sums[0], e.load(item, LONG))
+            return
+        some = 8 * form.together_rows
+        with e.loop(first, last, some) as begin:
+            zero = ir.Constant(self.rows, None)
+            partial = [e.variable(zero) for _ in range(form.vectors)]
+            with e.loop(begin, e.minimum(e.add(begin, LONG(some)), last), 8) as item:
+                address = e.load(item, LONG)
+                for k, total in enumerate(partial):
+                    row = e.load(address, self.rows, self.vector_bytes * k)
+                    e.set(total, e.add(e.get(total), row))
+            for total, part in zip(sums[0], partial, strict=True):
+                wide = e.builder.sext(e.get(part), self.sums)
+                e.set(total, e.add(e.get(total), wide))
 
     def _list_events(self, position: Any, block: Any) -> None:
         """Gather the rows of each step: the scratch begins with where each list ends.
