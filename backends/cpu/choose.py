@@ -21,7 +21,7 @@ MOST_TABLE = 2**26
 PER_ROW, PER_VECTOR = 0.3, 0.6
 """Finding a row, and adding one vector of it."""
 
-PER_TAP, PER_BYTE = 9.0, 0.25
+PER_TAP, PER_BYTE = 3.5, 0.5
 """Copying the events of a tap into the list, and finding those of a byte of spikes."""
 
 

@@ -74,9 +74,9 @@ def events_of(spikes: npt.NDArray[np.uint8], memory: Memory, name: str) -> npt.N
         Addresses of the first event of each row, and of the end; events are 16-bit channels.
     """
     rows = spikes.shape[0] * spikes.shape[1]
-    total = int(np.bitwise_count(spikes).sum(dtype=np.int64))
     ends = memory.array(f"ends {name}", rows + 1, np.int64)
-    events = memory.array(f"events {name}", total + SLACK, np.uint16)
+    # Room for all: pages that no event reaches are never touched.
+    events = memory.array(f"events {name}", 8 * spikes.size + SLACK, np.uint16)
     addresses = [spikes.ctypes.data, rows, spikes.shape[2], ends.ctypes.data]
     _kernel()(np.array([*addresses, events.ctypes.data, _positions().ctypes.data], np.int64))
     return ends

@@ -45,6 +45,9 @@ FEED = 8
 PATTERNS = 256
 """Patterns of the eight spikes in a byte."""
 
+COPIED = 16
+"""Events of a tap that are copied at once."""
+
 WORD = 8
 """Bytes of a machine word."""
 
@@ -327,8 +330,8 @@ class _Layer:
     def _list_events(self, position: Any, block: Any) -> None:
         """Gather the rows of each step: the scratch begins with where each list ends.
 
-        Sixteen at a time are copied where there are fewer: what is written beyond the end is
-        overwritten by the next tap.
+        Where fewer are copied than at once, what is written beyond the end is overwritten by the
+        next tap.
         """
         e = self.e
         items = e.variable(e.add(self.scratch, e.multiply(self.steps, LONG(8)), LONG(8)))
@@ -341,19 +344,27 @@ class _Layer:
         e.store(e.get(items), e.add(self.scratch, e.multiply(self.steps, LONG(8))))
 
     def _copy_events(self, feed: Any, block: Any, step: Any, tap: Any, items: Any) -> None:
-        e, lanes = self.e, 8
+        e = self.e
         ends, table = tap
         ends = e.add(ends, e.multiply(step, LONG(8)))
         first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
-        tables = e.splat(e.add(table, e.multiply(block, feed.block)), lanes)
-        row = e.splat(LONG(self.block_bytes), lanes)
+        tables = e.splat(e.add(table, e.multiply(block, feed.block)), COPIED // 2)
         to = e.get(items)
-        with e.loop(first, last, 2 * lanes) as at:
-            channels = e.builder.zext(e.load(at, vector(SHORT, lanes)), vector(LONG, lanes))
-            addresses = e.add(e.multiply(channels, row), tables)
-            e.store(addresses, e.add(to, e.multiply(e.builder.sub(at, first), LONG(4))))
+        # The first ones are copied whether they are there or not: a branch would be guesswork.
+        self._copy(first, to, tables)
+        with e.loop(e.add(first, LONG(2 * COPIED)), last, 2 * COPIED) as at:
+            self._copy(at, e.add(to, e.multiply(e.builder.sub(at, first), LONG(4))), tables)
         count = e.builder.sub(last, first)
         e.set(items, e.add(to, e.multiply(count, LONG(4))))
+
+    def _copy(self, channels: Any, to: Any, tables: Any) -> None:
+        """Write the rows' addresses of so many channels."""
+        e, half = self.e, COPIED // 2
+        row = e.splat(LONG(self.block_bytes), half)
+        for k in range(2):
+            numbers = e.load(channels, vector(SHORT, half), 2 * half * k)
+            wide = e.builder.zext(numbers, vector(LONG, half))
+            e.store(e.add(e.multiply(wide, row), tables), to, 8 * half * k)
 
 
 class _Feed:
