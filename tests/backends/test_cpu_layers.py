@@ -247,7 +247,7 @@ def test_machine_code_is_kept_and_read_again(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert called(native.compile_kernel("kept", forty_two("kept"))) == 42
-    files = list(own_cache.rglob("kept-*.o"))
+    files = list(own_cache.rglob("kept-*.kernel"))
     assert len(files) == 1
 
     def never(*_: Any) -> bytes:
@@ -259,7 +259,7 @@ def test_machine_code_is_kept_and_read_again(
 
 def test_damaged_machine_code_is_made_again(own_cache: Path) -> None:
     native.compile_kernel("damaged", forty_two("damaged"))
-    (path,) = own_cache.rglob("damaged-*.o")
+    (path,) = own_cache.rglob("damaged-*.kernel")
     path.write_bytes(path.read_bytes()[:-40])
     assert called(native.compile_kernel("damaged", forty_two("damaged"))) == 42
 

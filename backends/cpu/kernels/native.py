@@ -70,7 +70,7 @@ def compile_kernel(name: str, text: str) -> Kernel:
     with _lock:
         host = processor()
         digest = hashlib.sha256(f"{host.key}\n{text}".encode()).hexdigest()[:32]
-        path = cache_folder().parent / "llvm" / f"{name}-{digest}.o"
+        path = cache_folder().parent / "llvm" / f"{name}-{digest}.kernel"
         code = _stored(path)
         if code is None:
             code = _machine_code(host, text)
