@@ -54,7 +54,6 @@ class AnalogLayer:
         steps: slice,
         *,
         firing: bool,
-        memory: Workspace,
         pool: Executor | None,
         threads: int,
     ) -> None:
@@ -68,7 +67,6 @@ class AnalogLayer:
         out : (n, positions, steps, bytes) uint8 array
         steps : slice
         firing : bool
-        memory : Workspace
         pool, threads : Executor, int
             Threads for parts of one sample.
         """
@@ -79,4 +77,4 @@ class AnalogLayer:
         head[6] = full.strides[1]
         more[5] = full.strides[0] if len(full) > 1 else 0
         for sample in range(len(out)):
-            call(kernel, head + sample * more, split(self.positions, threads), 0, memory, pool)
+            call(kernel, head + sample * more, split(self.positions, threads), pool=pool)

@@ -20,7 +20,7 @@ from snnconvert.backends.cpu.results import Results
 from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cpu.sent import Sent
 from snnconvert.backends.cpu.taps import channels_of
-from snnconvert.convert.linear import FloatArray, apply_chain
+from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Input, Population, Readout, Relay
 from snnconvert.convert.snap import round_input
 
@@ -86,13 +86,13 @@ class BatchRun:
 
     def _analog_currents(self) -> dict[int, FloatArray]:
         """Return what each connection of an analog input brings in a step, (n, size) float64."""
-        currents = {}
-        for connection in self._network.connections:
-            if is_analog(self._network, connection):
-                brought = apply_chain(connection.operators, self._samples[connection.source])
-                stored = to_stored(brought, self._network[connection.target].shape)
-                currents[id(connection)] = stored.reshape(self._n, -1)
-        return currents
+        return {
+            id(c): self._program.currents[id(c)].of(
+                self._samples[c.source], self._pool, self._threads
+            )
+            for c in self._network.connections
+            if is_analog(self._network, c)
+        }
 
     def run(self) -> None:
         """Simulate all steps and write the results."""
@@ -214,7 +214,6 @@ class BatchRun:
                 bits,
                 steps,
                 firing=fires,
-                memory=self._program.memory,
                 pool=self._pool,
                 threads=self._threads,
             )

@@ -87,23 +87,25 @@ def call(
     kernel: Kernel,
     arguments: Arguments,
     parts: Sequence[tuple[int, int]],
-    scratch: int,
-    memory: Workspace,
+    *,
     pool: Executor | None,
+    scratch: int = 0,
+    memory: Workspace | None = None,
 ) -> None:
     """Run a kernel over the parts of a sample, side by side where there is a pool.
 
     Parameters
     ----------
+    parts : sequence of (first, last)
+        Positions; they become the first two arguments.
     scratch : int
-        Numbers of 64 bits that the kernel may write in each part.
-    memory : Workspace
+        Numbers of 64 bits, in `memory`, that the kernel may write in each part.
     """
 
     def one(part: tuple[int, int]) -> None:
         own = arguments.copy()
         own[:2] = part
-        if scratch:
+        if memory is not None and scratch:
             own[SCRATCH] = memory.array("scratch", scratch, np.int64).ctypes.data
         kernel(own)
 

@@ -93,7 +93,7 @@ class EventLayer:
         even = self.channels % (2 * LANES) == 0
         lanes = 2 * LANES if (narrow or rows) and even else LANES
         groups = self.channels // lanes
-        largest = LARGEST_BLOCK // 2 if rows else LARGEST_BLOCK
+        largest = LARGEST_BLOCK // 2 if rows else LARGEST_BLOCK if patterns else 2 * LARGEST_BLOCK
         vectors = max(v for v in range(1, largest + 1) if groups % v == 0)
         return Form(
             method,
@@ -184,7 +184,7 @@ class EventLayer:
             for place, part in listed:
                 ends = events_of(part.bits[sample], memory, str(part.feed))
                 own[place] = ends.ctypes.data + 8 * part.first
-            call(kernel, own, parts, scratch, memory, pool)
+            call(kernel, own, parts, pool=pool, scratch=scratch, memory=memory)
 
     def _feed(self, method: Method, part: Arriving) -> tuple[Arguments, Arguments]:
         """Return the arguments of a feed for the first sample, and what further ones add."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from snnconvert.backends.cpu.analog_currents import AnalogCurrents
 from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.calls import Workspace
@@ -53,6 +54,8 @@ class Program:
         Of the populations and readouts whose bias is not zero.
     last_reader : dict of str to str
         The last node that reads what a node sends.
+    currents : dict of int to AnalogCurrents
+        Those of connections from analog inputs, by ``id`` of the connection.
     memory : Workspace
     """
 
@@ -67,6 +70,11 @@ class Program:
         }
         self.last_reader = {
             c.source: n.name for n in network.nodes for c in network.incoming(n.name)
+        }
+        self.currents = {
+            id(c): AnalogCurrents(c, network[c.source].shape, network[c.target].shape)
+            for c in network.connections
+            if is_analog(network, c)
         }
         self.memory = Workspace()
         self._methods: dict[str, Method] = {}
