@@ -176,7 +176,7 @@ class BatchRun:
             if not (arriving or biased or fires):
                 continue
             layer.advance(
-                self._program.method(layer, arriving),
+                self._program.method(layer, arriving, piece.stop - piece.start),
                 self._membranes[node.name],
                 arriving,
                 bits,
@@ -279,7 +279,7 @@ class BatchRun:
             return None
         sums = np.empty((self._n, layer.positions, length, layer.channels), np.int32)
         layer.advance(
-            self._program.method(layer, arriving),
+            self._program.method(layer, arriving, length),
             Membranes(sums, sums),
             arriving,
             sums,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
+from snnconvert.backends.cpu.fixed_point import padded
 from snnconvert.backends.cpu.kernels.layer import PATTERNS, Method
 
 MOST_TABLE = 2**26
@@ -25,26 +26,35 @@ PER_TAP, PER_BYTE = 3.5, 0.5
 """Copying the events of a tap into the list, and finding those of a byte of spikes."""
 
 
-def density(arriving: Arriving) -> float:
-    """Return the share of the source's neurons and steps that spiked, in the samples at hand."""
-    bits = arriving.bits
+def density(arriving: Arriving, steps: int) -> float:
+    """Return the share of the source's neurons and `steps` that spiked, in the samples at hand.
+
+    Other steps of the source's memory may never have been written.
+    """
+    bits = arriving.bits[:, :, arriving.first : arriving.first + steps]
     return float(np.bitwise_count(bits).mean(dtype=np.float64)) / 8 if bits.size else 0.0
 
 
-def cheapest(layer: EventLayer, arriving: Sequence[Arriving]) -> Method:
-    """Return the method for a layer under the spikes that arrive."""
+def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Method:
+    """Return the method for a layer under the spikes that arrive in some steps.
+
+    Tables are those of all its feeds, also of those that bring nothing yet.
+    """
     parts = [part for part in arriving if not layer.feeds[part.feed].diagonal]
     row = layer.channels * (2 if layer.numbers.narrow else 4)
     vectors = layer.channels / layer.form("events").lanes
     patterns = events = 0.0
-    pattern_table = rows_table = 0
+    blocks_of_rows = [
+        len(taps.weights) * padded(taps.weights.shape[1]) // 8
+        for taps in layer.feeds
+        if not taps.diagonal
+    ]
+    rows_table, pattern_table = (sum(blocks_of_rows) * each * row for each in (8, PATTERNS))
     for part in parts:
         taps, width = layer.feeds[part.feed], part.bits.shape[-1]
         each = len(taps.sources) / max(layer.positions, 1)
         patterns += each * width
-        events += each * 8 * width * density(part)
-        rows_table += len(taps.weights) * 8 * width * row
-        pattern_table += len(taps.weights) * width * PATTERNS * row
+        events += each * 8 * width * density(part, steps)
     taps_each = sum(len(layer.feeds[p.feed].sources) for p in parts) / max(layer.positions, 1)
     lists = taps_each * PER_TAP + sum(part.bits.shape[-1] for part in parts) * PER_BYTE
     slow, quick = _memory(pattern_table, 2**23), _memory(rows_table, 2**20)

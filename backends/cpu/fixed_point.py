@@ -8,6 +8,7 @@ says for how many steps that is certain. Sums of a step fit 16 bits where weight
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class FixedPoint:
     rows_together : int
         How many weights always sum to 16 bits; 0 where too few do for it to pay.
     longest : int
-        Steps for which voltages certainly fit 32 bits.
+        Steps for which voltages certainly fit 32 bits; a readout's sums are those of one step.
     """
 
     unit: float
@@ -95,7 +96,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
     rising, falling = _bounds(feeds, weights, node.shape)
     narrow = bool(rising.max(initial=0) < 2**15 and falling.max(initial=0) <= 2**15)
     step = max((rising + np.maximum(bias, 0)).max(), (falling - np.minimum(bias, 0)).max(), 1)
-    room = LARGEST - 1 - float(np.abs(threshold).max() if neuron else 0)
+    room = LARGEST - 1 - max((float(np.abs(p).max()) for p in whole[1:]), default=0.0)
     channels = channels_of(node.shape)
     weight = max((int(np.abs(w).max(initial=0)) for w in weights), default=0)
     return FixedPoint(
@@ -107,7 +108,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         narrow,
         not narrow and weight < 2**15,
         (2**15 - 1) // weight if not narrow and 0 < weight <= 2**15 // FEWEST_ROWS else 0,
-        math.floor(room / float(step)),
+        math.floor(room / float(step)) if neuron or step > room else sys.maxsize,
     )
 
 

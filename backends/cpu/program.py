@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Layer: TypeAlias = EventLayer | AnalogLayer
 
+MOST_CHANNELS = 2**16
+"""Channels of a source: events are numbers of 16 bits."""
+
 
 class DenseOperators(Protocol):
     """A way to compute the currents of one connection."""
@@ -91,12 +94,14 @@ class Program:
         fed = [n for n in self.network.nodes if not isinstance(n, Input)]
         return all(n.name in self.layers and self.fits(self.layers[n.name], steps) for n in fed)
 
-    def method(self, layer: EventLayer, arriving: Sequence[Arriving]) -> Method:
-        """Return how a layer is computed: chosen when its first spikes are seen."""
+    def method(self, layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Method:
+        """Return how a layer is computed: chosen in the first steps in which spikes may arrive."""
         with self._lock:
             name = layer.node.name
             if name not in self._methods:
-                self._methods[name] = cheapest(layer, arriving)
+                if not arriving:  # says nothing about later steps, and takes no table
+                    return "events"
+                self._methods[name] = cheapest(layer, arriving, steps)
                 layer.tables(self._methods[name])
             return self._methods[name]
 
@@ -162,10 +167,13 @@ def _taps(network: Network, connection: Connection) -> Taps | None:
     if not isinstance(source, Population) or not _plain(source):
         return None
     taps = taps_of(connection.operators, source.shape)
-    if taps is None or not taps.diagonal:
+    if taps is None or (not taps.diagonal and channels_of(source.shape) > MOST_CHANNELS):
+        return None
+    if not taps.diagonal:
         return taps
     # A kernel loads the bytes of as many channels as it has, shifted by whole bytes.
     over = (padded(channels_of(target.shape)) + abs(taps.shift)) // 8
     if taps.shift % 8 == 0 and over <= SLACK:
         return taps
-    return as_rows(taps, channels_of(source.shape))
+    channels = channels_of(source.shape)
+    return as_rows(taps, channels) if channels <= MOST_CHANNELS else None

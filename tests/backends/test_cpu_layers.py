@@ -31,7 +31,7 @@ from snnconvert.convert.linear import (
     apply_chain,
     chain_output_shape,
 )
-from snnconvert.convert.network import Connection, Network, Population, Readout
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 
 many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -151,6 +151,18 @@ def test_a_run_too_long_for_32_bits_is_left_to_dense_operators() -> None:
     assert not simulation.program.fits(layer, 4000)
 
 
+def test_a_readout_is_never_too_long_for_32_bits() -> None:
+    """Its sums are those of single steps; they are added up in float64."""
+    taps = one_block(np.full((4, 1), -1.0 - 2.0**-20))
+    numbers = fixed_point(Readout("y", (1,), np.zeros(()), np.ones(())), [taps])
+    assert numbers is not None
+    assert numbers.longest > 2**40
+    too_much = one_block(np.full((2**11 + 1, 1), 1.0 + 2.0**-20))
+    numbers = fixed_point(Readout("y", (1,), np.zeros(()), np.ones(())), [too_much])
+    assert numbers is not None
+    assert numbers.longest == 0
+
+
 def layer_of(channels: int, inputs: int) -> EventLayer:
     weights = np.random.default_rng(3).integers(-3000, 3000, (inputs, channels)) * 2.0**-12
     taps = one_block(weights)
@@ -166,16 +178,64 @@ def arriving(inputs: int, share: float) -> Arriving:
 
 
 def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
-    assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)]) == "events"
-    assert cheapest(layer_of(16, 16), [arriving(16, 0.2)]) == "patterns"
-    assert density(arriving(1024, 0.25)) == pytest.approx(0.25, abs=0.01)
+    assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)], 32) == "events"
+    assert cheapest(layer_of(16, 16), [arriving(16, 0.2)], 32) == "patterns"
+    assert density(arriving(1024, 0.25), 32) == pytest.approx(0.25, abs=0.01)
 
 
 def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
     layer = layer_of(16, 16)
     simulation = CpuBackend().emit(Network("n", (population(16),), ()))
-    assert simulation.program.method(layer, [arriving(16, 0.2)]) == "patterns"
-    assert simulation.program.method(layer, [arriving(16, 0.0)]) == "patterns"
+    assert simulation.program.method(layer, [arriving(16, 0.2)], 32) == "patterns"
+    assert simulation.program.method(layer, [arriving(16, 0.0)], 32) == "patterns"
+
+
+def test_nothing_is_chosen_before_spikes_may_arrive() -> None:
+    """Behind a delay the bias alone flows first: it says nothing about what is cheapest."""
+    dense = Dense((16,), np.full((16, 16), 2.0**-6))
+    first, second = (replace(population(16), name=name) for name in "ab")
+    nodes = (Input("x", (1,), bound=1.0), first, second)
+    simulation = CpuBackend().emit(Network("n", nodes, (Connection("a", "b", (dense,), 3),)))
+    simulation.run(np.zeros((1, 1)), 3)
+    assert simulation.program.how("b") == "integers"
+
+
+def test_spikes_in_other_steps_do_not_count() -> None:
+    """The memory of steps in which a source sends nothing is never written."""
+    bits = np.full((1, 1, 8, 2), 0xFF, np.uint8)
+    bits[:, :, 2:5] = 0b11
+    assert density(Arriving(0, bits, 2), 3) == 0.25
+
+
+def test_tables_of_feeds_that_bring_nothing_yet_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**20)
+    node, taps = population(16), [one_block(np.ones((n, 16))) for n in (16, 1024)]
+    numbers = fixed_point(node, taps)
+    assert numbers is not None
+    layer = EventLayer(node, taps, numbers, Arena())
+    assert cheapest(layer, [arriving(16, 0.9)], 32) == "events"
+    monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**21)
+    assert cheapest(layer, [arriving(16, 0.9)], 32) == "patterns"
+
+
+@pytest.mark.parametrize(("size", "integers"), [(2**16, True), (2**16 + 1, False)])
+def test_a_source_of_more_channels_than_16_bits_count_is_left_to_dense_operators(
+    size: int, integers: bool
+) -> None:
+    """The last channel alone has weight: as a number of 16 bits it would be the first's."""
+    weight = np.zeros((1, size))
+    weight[0, -1] = 0.5
+    bias = np.zeros(size)
+    bias[-1] = 1.0
+    source = replace(population(size, bias=bias), name="a")
+    network = Network(
+        "n",
+        (Input("x", (1,), bound=1.0), source, Readout("y", (1,), np.zeros(()), np.ones(()))),
+        (Connection("a", "y", (Dense((size,), weight),)),),
+    )
+    simulation = CpuBackend().emit(network)
+    assert ("y" in simulation.program.layers) is integers
+    assert simulation.run(np.zeros((1, 1)), 4).logits[:, 0, 0].tolist() == [0.5, 0.5, 0.5, 0.5]
 
 
 @given(
