@@ -178,6 +178,11 @@ class CpuSimulation:
 
         return Program(self.executable, self.plan)
 
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Threads for batches, or for parts of one sample; they keep their memory."""
+        return ThreadPoolExecutor(self.plan.threads)
+
     def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
         """Simulate all samples for a window of `timesteps` (see ``Emitted.run``).
 
@@ -201,15 +206,18 @@ class CpuSimulation:
             part = {name: array[rows] for name, array in samples.items()}
             BatchRun(program, part, steps, results, rows, parts, inner).run()
 
-        with self._dense_settings(steps, inner) as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(workers))
-            parts = stack.enter_context(ThreadPoolExecutor(inner)) if inner > 1 else None
-            for _ in pool.map(simulate, batches):
-                pass
+        parts = self._pool if inner > 1 else None
+        with self._dense_settings(steps, inner):
+            if workers == 1:  # in this thread, whose memory was there for the last run too
+                for rows in batches:
+                    simulate(rows)
+            else:
+                for _ in self._pool.map(simulate, batches):
+                    pass
         return run_result(network, results, steps - timesteps)
 
     @contextmanager
-    def _dense_settings(self, steps: int, threads: int) -> Iterator[ExitStack]:
+    def _dense_settings(self, steps: int, threads: int) -> Iterator[None]:
         """Set torch up where a node needs it: importing it takes longer than a short run."""
         with ExitStack() as stack:
             if not self.program.all_events(steps):
@@ -217,7 +225,7 @@ class CpuSimulation:
 
                 stack.enter_context(torch_threads(threads))
                 stack.enter_context(exact_torch())
-            yield stack
+            yield
 
     def profile(self, x: Samples, timesteps: int) -> list[NodeTime]:
         """Simulate on one thread and return the seconds of each node, in order.
