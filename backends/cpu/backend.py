@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
@@ -179,9 +179,9 @@ class CpuSimulation:
         return Program(self.executable, self.plan)
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        """Threads for batches, or for parts of one sample; they keep their memory."""
-        return ThreadPoolExecutor(self.plan.threads)
+    def _pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+        """Threads for batches and for parts of samples, kept with their memory between runs."""
+        return ThreadPoolExecutor(self.plan.threads), ThreadPoolExecutor(self.plan.threads)
 
     def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
         """Simulate all samples for a window of `timesteps` (see ``Emitted.run``).
@@ -198,34 +198,43 @@ class CpuSimulation:
         results = empty_results(network, n, steps, timesteps, recorded)
         batches = list(self.batches(n))
         workers = max(min(self.plan.threads, len(batches)), 1)
-        program = self.program
-
-        inner = self.plan.threads // workers
+        inner, program = self.plan.threads // workers, self.program
 
         def simulate(rows: slice) -> None:
             part = {name: array[rows] for name, array in samples.items()}
-            BatchRun(program, part, steps, results, rows, parts, inner).run()
+            BatchRun(program, part, steps, results, rows, parts if inner > 1 else None, inner).run()
 
-        parts = self._pool if inner > 1 else None
-        with self._dense_settings(steps, inner):
-            if workers == 1:  # in this thread, whose memory was there for the last run too
+        with self._threads(steps, inner) as (pool, parts):
+            if workers == 1 and inner > 1:  # in this thread, whose memory is there from run to run
                 for rows in batches:
                     simulate(rows)
             else:
-                for _ in self._pool.map(simulate, batches):
+                for _ in pool.map(simulate, batches):
                     pass
         return run_result(network, results, steps - timesteps)
 
     @contextmanager
-    def _dense_settings(self, steps: int, threads: int) -> Iterator[None]:
-        """Set torch up where a node needs it: importing it takes longer than a short run."""
-        with ExitStack() as stack:
-            if not self.program.all_events(steps):
-                from snnconvert.backends.cpu.dense import exact_torch, torch_threads
+    def _threads(
+        self, steps: int, inner: int
+    ) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+        """Give threads for batches and for parts of samples.
 
-                stack.enter_context(torch_threads(threads))
-                stack.enter_context(exact_torch())
-            yield
+        torch is set up where a node needs it (importing it takes longer than a short run), and its
+        settings hold for threads that start afterwards.
+        """
+        if self.program.all_events(steps):
+            yield self._pools
+            return
+        from snnconvert.backends.cpu.dense import exact_torch, torch_threads
+
+        threads = self.plan.threads
+        with (
+            torch_threads(inner),
+            exact_torch(),
+            ThreadPoolExecutor(threads) as pool,
+            ThreadPoolExecutor(threads) as parts,
+        ):
+            yield pool, parts
 
     def profile(self, x: Samples, timesteps: int) -> list[NodeTime]:
         """Simulate on one thread and return the seconds of each node, in order.
@@ -240,7 +249,7 @@ class CpuSimulation:
         n, steps = len(next(iter(samples.values()))), check_timesteps(self.executable, timesteps)
         results = empty_results(self.executable, n, steps, timesteps, frozenset())
         clock: dict[str, float] = {}
-        with self._dense_settings(steps, 1):
+        with self._threads(steps, 1):
             for first in range(0, n, self.plan.batch):
                 rows = slice(first, min(first + self.plan.batch, n))
                 part = {name: array[rows] for name, array in samples.items()}
@@ -259,8 +268,12 @@ class CpuSimulation:
 
     def fidelity(self) -> dict[str, Any]:
         """Return how the network is simulated, number types and sizes of the pieces included."""
-        network = self.executable
-        single = [name for name, dtype in self.plan.sums.items() if dtype == np.float32]
+        from snnconvert.backends.cpu.event_layer import EventLayer
+
+        network, layers = self.executable, self.program.layers
+        integers = sum(isinstance(layer, EventLayer) for layer in layers.values())
+        dense = [dtype for name, dtype in self.plan.sums.items() if name not in layers]
+        single = sum(dtype == np.float32 for dtype in dense)
         return {
             "engine": "spikes as bits in integers, dense operators elsewhere, layer by layer",
             "neuron": ", ".join(sorted({p.neuron for p in network.populations})),
@@ -269,9 +282,9 @@ class CpuSimulation:
             "delay": 0,
             "input": ", ".join(sorted({_ENCODINGS[i.encoding] for i in network.inputs})),
             "exact": self._exact,
-            "integer_nodes": len(self.program.layers),
-            "float32_nodes": len(single),
-            "float64_nodes": len(self.plan.sums) - len(single),
+            "integer_nodes": integers,
+            "float32_nodes": single,
+            "float64_nodes": len(self.plan.sums) - integers - single,
             "chunk_timesteps": self.plan.chunk,
             "batch_samples": self.plan.batch,
             "threads": self.plan.threads,

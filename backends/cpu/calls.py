@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -42,7 +43,7 @@ class Workspace(threading.local):
 
     def membranes(self, name: str, shape: tuple[int, ...], dtype: Any) -> Membranes:
         """Return voltages, undefined, and counts of 0."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         voltage = self.array(f"voltages of {name}", size, dtype)[:size].reshape(shape)
         counts = self.array(f"counts of {name}", size, np.int32)[:size].reshape(shape)
         counts[...] = 0
@@ -79,8 +80,9 @@ def header(
 
 def split(positions: int, threads: int) -> list[tuple[int, int]]:
     """Cut the positions of a sample into parts of about the same size."""
-    edges = np.linspace(0, positions, min(max(threads, 1), positions) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+    parts = min(max(threads, 1), positions)
+    edges = [positions * part // parts for part in range(parts + 1)]
+    return list(itertools.pairwise(edges))
 
 
 def call(
@@ -109,8 +111,8 @@ def call(
             own[SCRATCH] = memory.array("scratch", scratch, np.int64).ctypes.data
         kernel(own)
 
-    if pool is None or len(parts) == 1:
-        for part in parts:
-            one(part)
-    else:
-        list(pool.map(one, parts))
+    others = [] if pool is None else [pool.submit(one, part) for part in parts[1:]]
+    for part in parts if pool is None else parts[:1]:
+        one(part)
+    for other in others:
+        other.result()

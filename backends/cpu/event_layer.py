@@ -83,11 +83,18 @@ class EventLayer:
         self.positions = positions_of(node.shape)
         self._tables: dict[Method, list[Table]] = {}
         self._places: dict[tuple[int, int, Method], npt.NDArray[np.int64]] = {}
+        self._forms: dict[tuple[Method, int], Form] = {}
         self._silent = np.zeros((1, self.channels), np.int32)
         self._never = np.full((1, self.channels), np.iinfo(np.int32).max, np.int32)
 
     def form(self, method: Method, steps: int = MOST_STEPS) -> Form:
         """Return the form of the kernel for so many steps."""
+        key = (method, steps)
+        if key not in self._forms:
+            self._forms[key] = self._form(method, steps)
+        return self._forms[key]
+
+    def _form(self, method: Method, steps: int) -> Form:
         narrow, patterns = self.numbers.narrow, method == "patterns"
         rows = 0 if patterns or narrow else self.numbers.rows_together
         even = self.channels % (2 * LANES) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +22,7 @@ Bits = npt.NDArray[np.uint8]
 def empty_bits(n: int, shape: Shape, steps: int, memory: Workspace, name: str) -> Bits:
     """Return room for spikes as bits, (n, positions, steps, bytes of padded channels)."""
     form = (n, positions_of(shape), steps, padded(channels_of(shape)) // 8)
-    size = int(np.prod(form))
+    size = math.prod(form)
     room = memory.array(f"spikes of {name}", size + 2 * SLACK, np.uint8)
     return room[SLACK : SLACK + size].reshape(form)
 
