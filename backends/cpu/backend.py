@@ -55,7 +55,7 @@ class NodeTime(NamedTuple):
 
 
 class CpuBackend:
-    """Layer by layer, many timesteps and samples at once: torch's operators, a Numba neuron."""
+    """Layer by layer, many timesteps and samples at once: spikes as bits where integers fit."""
 
     name: ClassVar[str] = "cpu"
     default_reset: ClassVar[Reset] = "subtract"
