@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -111,8 +111,14 @@ def call(
             own[SCRATCH] = memory.array("scratch", scratch, np.int64).ctypes.data
         kernel(own)
 
-    others = [] if pool is None else [pool.submit(one, part) for part in parts[1:]]
-    for part in parts if pool is None else parts[:1]:
-        one(part)
+    others: list[Future[None]] = []
+    try:
+        if pool is not None:
+            for part in parts[1:]:
+                others.append(pool.submit(one, part))
+        for part in parts if pool is None else parts[:1]:
+            one(part)
+    finally:  # an interruption must not free arrays whose addresses kernels still hold
+        wait(others)
     for other in others:
         other.result()

@@ -1,12 +1,16 @@
 """Layers that compute with spikes as bits: taps, integers, the choice of kernels, compiled code."""
 
 import itertools
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +18,7 @@ from networks import Case, cases
 
 from snnconvert.backends.cpu import CpuBackend
 from snnconvert.backends.cpu.arena import LEAST, LINE, Arena
-from snnconvert.backends.cpu.calls import Workspace, split
+from snnconvert.backends.cpu.calls import Workspace, call, split
 from snnconvert.backends.cpu.choose import cheapest, density
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import fixed_point
@@ -283,6 +287,24 @@ def test_positions_are_split_evenly() -> None:
     assert split(10, 3) == [(0, 3), (3, 6), (6, 10)]
     assert split(2, 5) == [(0, 1), (1, 2)]
     assert split(7, 1) == [(0, 7)]
+
+
+def test_an_interruption_waits_for_kernels_in_other_threads() -> None:
+    """They hold addresses of arrays that the interrupted frames own."""
+    begun, done = threading.Event(), []
+
+    def kernel(arguments: npt.NDArray[np.int64]) -> None:
+        if arguments[0] == 0:
+            begun.wait()
+            raise KeyboardInterrupt
+        begun.set()
+        time.sleep(0.1)
+        done.append(int(arguments[0]))
+
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            call(kernel, np.zeros(2, np.int64), [(0, 1), (1, 2)], pool=pool)
+        assert done == [1]
 
 
 @pytest.fixture
