@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import Case, cases
+from networks import Case, assert_same_run, cases
 
-from snnconvert.backends.cpu import CpuBackend
+from snnconvert.backends.base import prepare
+from snnconvert.backends.cpu import CpuBackend, CpuSimulation
 from snnconvert.backends.cpu.arena import LEAST, LINE, Arena
 from snnconvert.backends.cpu.calls import Workspace, call, split
 from snnconvert.backends.cpu.choose import cheapest, density
@@ -25,17 +27,20 @@ from snnconvert.backends.cpu.fixed_point import fixed_point
 from snnconvert.backends.cpu.kernels import native
 from snnconvert.backends.cpu.kernels.emitter import LONG, Emitter
 from snnconvert.backends.cpu.kernels.index import events_of
+from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import stored_shape
 from snnconvert.backends.cpu.sent import to_bits, to_frames
 from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
+from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.linear import (
     Convolution,
     Dense,
     FloatArray,
+    Matrix,
     apply_chain,
     chain_output_shape,
 )
-from snnconvert.convert.network import Connection, Input, Network, Population, Readout
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Reset
 
 many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -192,6 +197,65 @@ def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
     simulation = CpuBackend().emit(Network("n", (population(16),), ()))
     assert simulation.program.method(layer, [arriving(16, 0.2)], 32) == "patterns"
     assert simulation.program.method(layer, [arriving(16, 0.0)], 32) == "patterns"
+
+
+FORMS: list[tuple[Method, int, int, int, str]] = [
+    ("patterns", 33, 48, 3, "patterns_16x3x1_2x6_narrow"),
+    ("patterns", 130, 64, 3, "patterns_32x2x1_2x0_narrow"),
+    ("patterns", 16, 130, 2**14, "patterns_16x3x3_2x2_wide"),
+    ("events", 130, 256, 3, "events_32x8x1_1x0_narrow"),
+    ("events", 130, 128, 200, "events_32x2x2_1x0_wide_short40"),
+    ("events", 130, 80, 2**14, "events_16x5x1_1x0_wide_short"),
+    ("events", 20, 272, 2**16, "events_16x1x17_1x0_wide"),
+]
+
+
+@pytest.mark.parametrize(("method", "inputs", "channels", "largest", "form"), FORMS)
+@pytest.mark.parametrize(("reset", "shift"), [("subtract", -8), ("zero", 16)])
+def test_wide_layers_equal_the_reference(
+    method: Method,
+    inputs: int,
+    channels: int,
+    largest: int,
+    form: str,
+    reset: Reset,
+    shift: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several vectors and blocks of channels, every width of number, chunks, delays, threads."""
+    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
+    rng = np.random.default_rng(largest)
+    unit = 2.0 ** -np.ceil(np.log2(largest * np.sqrt(inputs)))
+    weight = rng.integers(-largest, largest + 1, (channels, inputs, 3, 3)) * unit
+    rows, columns = (np.arange(4)[:, None] + 4 * np.arange(channels) + 4 * k for k in (0, shift))
+    inside = (columns >= 0) & (columns < 4 * inputs)
+    ones = np.full(int(inside.sum()), largest * unit)
+    shape = (4 * channels, 4 * inputs)
+    moved = Matrix(
+        (inputs, 2, 2),
+        sp.csr_array((ones, (rows[inside], columns[inside])), shape),
+        (channels, 2, 2),
+    )
+    bias = rng.integers(0, 40, (inputs, 2, 2)) / 64
+    source = replace(population(inputs, bias=bias), name="a", shape=(inputs, 2, 2))
+    thresholds = rng.choice([0.5, 1.0, 2.0], (channels, 1, 1))
+    layer = replace(population(channels, threshold=thresholds), shape=(channels, 2, 2), reset=reset)
+    convolution = Convolution(source.shape, weight, (1, 1), ((1, 1), (1, 1)), (1, 1))
+    network = Network(
+        "n",
+        (Input("x", (1,), bound=1.0), source, layer),
+        (Connection("a", "p", (convolution,), 2), Connection("a", "p", (moved,), 1)),
+    )
+    simulation = CpuSimulation(prepare(network), threads=3)
+    simulation.plan = replace(simulation.plan, chunk=6)
+    compiled = simulation.program.layers["p"]
+    assert isinstance(compiled, EventLayer)
+    assert [taps.diagonal for taps in compiled.feeds] == [False, True]
+    assert compiled.form(method, 6).name.startswith(form)
+    result = simulation.run(np.zeros((2, 1)), 17, record=("*",))
+    reference = ReferenceSimulation(simulation.executable)
+    assert_same_run(result, reference.run(np.zeros((2, 1)), 17, record=("*",)))
+    assert 0.01 < result.spikes["p"].mean() < 0.99
 
 
 def test_nothing_is_chosen_before_spikes_may_arrive() -> None:
