@@ -41,7 +41,7 @@ class FixedPoint:
     ----------
     unit : float
         What 1 stands for.
-    weights : tuple of int64 arrays
+    weights : tuple of int32 arrays
         Of each feed, as in ``Taps``.
     bias, threshold, v_init : arrays
         Thresholds of padded channels are never reached.
@@ -56,7 +56,7 @@ class FixedPoint:
     """
 
     unit: float
-    weights: tuple[npt.NDArray[np.int64], ...]
+    weights: tuple[npt.NDArray[np.int32], ...]
     bias: npt.NDArray[np.int32]
     threshold: npt.NDArray[np.int32]
     v_init: npt.NDArray[np.int32]
@@ -88,7 +88,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
     largest = max((float(np.abs(array).max(initial=0.0)) for array in numbers), default=0.0)
     if largest / unit > LARGEST:
         return None
-    weights = tuple(np.asarray(taps.weights / unit).astype(np.int64) for taps in feeds)
+    weights = tuple(np.asarray(taps.weights / unit).astype(np.int32) for taps in feeds)
     whole = [np.asarray(p / unit) for p in parameters]
     bias, threshold, v_init = (
         whole if neuron else (whole[0], np.full((1, 1), NEVER), np.zeros((1, 1)))
@@ -119,13 +119,13 @@ def _padded(rows: FloatArray, channels: int, fill: int) -> npt.NDArray[np.int32]
 
 
 def _bounds(
-    feeds: Sequence[Taps], weights: Sequence[npt.NDArray[np.int64]], shape: tuple[int, ...]
+    feeds: Sequence[Taps], weights: Sequence[npt.NDArray[np.int32]], shape: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """Return the most by which a step's spikes raise and lower each sum, (positions, channels)."""
     totals = np.zeros((2, positions_of(shape), channels_of(shape)))
     for taps, block in zip(feeds, weights, strict=True):
         signs = np.maximum(block, 0), np.maximum(-block, 0)
-        columns = [s if taps.diagonal else s.sum(axis=1) for s in signs]
+        columns = [s if taps.diagonal else s.sum(axis=1, dtype=np.int64) for s in signs]
         counts = sp.csr_array(
             (np.ones(len(taps.blocks)), taps.blocks, taps.starts),
             shape=(len(taps.starts) - 1, len(block)),

@@ -14,12 +14,12 @@ from snnconvert.backends.cpu.kernels.layer import PATTERNS, Form
 Table = npt.NDArray[Any]
 
 
-def make_table(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Table:
+def make_table(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
     """Return the table of a feed for the kernel of a form.
 
     Parameters
     ----------
-    weights : (blocks, inputs, outputs) or, diagonal, (blocks, outputs) int64 array
+    weights : (blocks, inputs, outputs) or, diagonal, (blocks, outputs) int32 array
     form : Form
     arena : Arena
         Where large tables lie.
@@ -31,14 +31,14 @@ def make_table(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Tabl
     return _patterns(weights, form, arena)
 
 
-def _diagonal(weights: npt.NDArray[np.int64], form: Form) -> Table:
+def _diagonal(weights: npt.NDArray[np.int32], form: Form) -> Table:
     """Return (blocks, channels)."""
     table = np.zeros((len(weights), form.blocks * form.channels), _number(form))
     table[:, : weights.shape[1]] = weights
     return table
 
 
-def _rows(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Table:
+def _rows(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
     """Return rows of weights, (blocks of channels, blocks, inputs, channels)."""
     count, inputs, outputs = weights.shape
     full = np.zeros((count, inputs, form.blocks * form.channels), _number(form))
@@ -48,7 +48,7 @@ def _rows(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Table:
     return table
 
 
-def _patterns(weights: npt.NDArray[np.int64], form: Form, arena: Arena) -> Table:
+def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
     """Return the sums of all patterns, (blocks, groups of eight inputs, 256, channels).
 
     Each half of a group's table is the half before it plus the row of one more input.
