@@ -105,6 +105,10 @@ def test_errors_that_no_spike_shows_count_as_none(rng: np.random.Generator) -> N
         for values in ([-3, -3, 1, 0.5, 2.5, 2.5, 1.5], [-1, 0.5, -1, 1.5, 4, 1, 2.5])
     )
     missing = visible_error(population, current, wanted)
-    np.testing.assert_array_equal(missing.ravel(), np.float32([0, 3.5, -2, 1, 0, -1.5, 1]))
+    np.testing.assert_array_equal(
+        missing.ravel(), np.array([0, 3.5, -2, 1, 0, -1.5, 1], np.float32)
+    )
     graded = visible_error(replace(population, neuron="graded:2"), current, wanted)
-    np.testing.assert_array_equal(graded.ravel(), np.float32([0, 3.5, -2, 1, 1.5, -1.5, 1]))
+    np.testing.assert_array_equal(
+        graded.ravel(), np.array([0, 3.5, -2, 1, 1.5, -1.5, 1], np.float32)
+    )
