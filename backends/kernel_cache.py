@@ -7,14 +7,21 @@ uninstall, and the folder they keep alive then hides a later editable install.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels are kept: ``$XDG_CACHE_HOME/snnconvert``, or ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Return where compiled kernels are kept: ``$XDG_CACHE_HOME/snnconvert``, or ``~/.cache``.
+
+    A user without a home gets a folder among the temporary files.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        base = tempfile.gettempdir()
     return Path(base) / "snnconvert" / "numba"
 
 

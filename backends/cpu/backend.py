@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +171,7 @@ class CpuSimulation:
         self.executable = executable.network
         self._exact = executable.exact
         self.plan: Plan = make_plan(executable, threads, memory_bytes)
+        self._owner = 0
 
     @cached_property
     def program(self) -> Program:
@@ -178,10 +180,16 @@ class CpuSimulation:
 
         return Program(self.executable, self.plan)
 
-    @cached_property
     def _pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-        """Threads for batches and for parts of samples, kept with their memory between runs."""
-        return ThreadPoolExecutor(self.plan.threads), ThreadPoolExecutor(self.plan.threads)
+        """Return threads for batches and for parts of samples, kept with their memory.
+
+        A forked process has none of its parent's threads and starts its own.
+        """
+        if self._owner != os.getpid():
+            threads = self.plan.threads
+            self._kept = ThreadPoolExecutor(threads), ThreadPoolExecutor(threads)
+            self._owner = os.getpid()
+        return self._kept
 
     def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
         """Simulate all samples for a window of `timesteps` (see ``Emitted.run``).
@@ -223,7 +231,7 @@ class CpuSimulation:
         settings hold for threads that start afterwards.
         """
         if self.program.all_events(steps):
-            yield self._pools
+            yield self._pools()
             return
         from snnconvert.backends.cpu.dense import exact_torch, torch_threads
 

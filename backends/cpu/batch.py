@@ -101,7 +101,7 @@ class BatchRun:
             for node in self._network.nodes:
                 begun = time.perf_counter()
                 self._advance(node)
-                if self._clock is not None:
+                if self._clock is not None and not isinstance(node, Input):
                     spent = time.perf_counter() - begun
                     self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
         for p in self._network.populations:

@@ -80,7 +80,7 @@ def header(
 
 def split(positions: int, threads: int) -> list[tuple[int, int]]:
     """Cut the positions of a sample into parts of about the same size."""
-    parts = min(max(threads, 1), positions)
+    parts = max(min(threads, positions), 1)
     edges = [positions * part // parts for part in range(parts + 1)]
     return list(itertools.pairwise(edges))
 

@@ -445,9 +445,20 @@ def test_without_compiled_kernels_torch_runs_the_network(
 
 def test_the_profile_names_every_node_and_its_kernel(rng: np.random.Generator) -> None:
     times = CpuBackend().emit(convolutional(rng)).profile(images(rng, 3), 8)
-    assert [(t.name, t.kernel) for t in times if t.name != "x"] == [
+    assert [(t.name, t.kernel) for t in times] == [
         ("first", "constant"),
         ("second", "patterns"),
         ("y", "patterns"),
     ]
     assert all(t.seconds >= 0 for t in times)
+
+
+def test_a_forked_process_starts_threads_of_its_own(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng), threads=2)
+    x = images(rng, 4)
+    expected = simulation.run(x, 6).logits
+    child = os.fork()
+    if not child:
+        same = np.array_equal(simulation.run(x, 6).logits, expected)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

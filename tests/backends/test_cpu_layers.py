@@ -31,6 +31,7 @@ from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import stored_shape
 from snnconvert.backends.cpu.sent import to_bits, to_frames
 from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
+from snnconvert.backends.kernel_cache import cache_folder
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.linear import (
     Convolution,
@@ -415,4 +416,15 @@ def test_a_cache_that_cannot_be_written_costs_only_the_compilation(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(own_cache / "file"))
     (own_cache / "file").write_text("in the way")
-    assert called(native.compile_kernel("unkept", forty_two("unkept"))) == 42
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*every process compiles them again"):
+        kernel = native.compile_kernel("unkept", forty_two("unkept"))
+    assert called(kernel) == 42
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_folder().parts[-2:] == ("snnconvert", "numba")
