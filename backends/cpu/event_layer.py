@@ -15,23 +15,29 @@ from snnconvert.backends.cpu.calls import Arguments, Membranes, Workspace, call,
 from snnconvert.backends.cpu.fixed_point import LANES, FixedPoint, padded
 from snnconvert.backends.cpu.kernels.index import SLACK, events_of
 from snnconvert.backends.cpu.kernels.layer import (
+    BLOCK,
     DIAGONAL,
     FEED,
     FEEDS,
     HEADER,
     ROWS,
     SOURCE,
+    TABLE,
     Form,
     Method,
     layer_kernel,
 )
+from snnconvert.backends.cpu.kernels.native import processor
 from snnconvert.backends.cpu.sent import Bits
-from snnconvert.backends.cpu.tables import Table, make_table
+from snnconvert.backends.cpu.tables import Table, make_rows, make_table
 from snnconvert.backends.cpu.taps import Taps, channels_of, positions_of
 from snnconvert.convert.network import Population, Readout
 
 LARGEST_BLOCK = 4
-"""Vectors of channels whose voltages stay in registers together."""
+"""Vectors of channels whose patterns are summed together."""
+
+SUMMING = 8
+"""Registers for the sums of events: half of those that the poorest processors have."""
 
 ACCUMULATORS = 16
 """Sums in registers: vectors times steps."""
@@ -62,6 +68,25 @@ class Arriving:
     first: int
 
 
+@dataclass(frozen=True, eq=False)
+class LayerTables:
+    """Weights as kernels read them.
+
+    Attributes
+    ----------
+    own : list of array or None
+        Of each feed: patterns, or one weight a channel; None: rows of events.
+    rows : (blocks of channels, rows, channels) array
+        Of events, all feeds.
+    first : list of int
+        The first row of each feed.
+    """
+
+    own: list[Table | None]
+    rows: Table
+    first: list[int]
+
+
 class EventLayer:
     """A population or readout that spikes alone feed.
 
@@ -81,7 +106,7 @@ class EventLayer:
         self.node, self.feeds, self.numbers, self._arena = node, feeds, numbers, arena
         self.channels = padded(channels_of(node.shape))
         self.positions = positions_of(node.shape)
-        self._tables: dict[Method, list[Table]] = {}
+        self._tables: dict[Method, LayerTables] = {}
         self._places: dict[tuple[int, int, Method], npt.NDArray[np.int64]] = {}
         self._forms: dict[tuple[Method, int], Form] = {}
         self._silent = np.zeros((1, self.channels), np.int32)
@@ -100,7 +125,10 @@ class EventLayer:
         even = self.channels % (2 * LANES) == 0
         lanes = 2 * LANES if (narrow or rows) and even else LANES
         groups = self.channels // lanes
-        largest = LARGEST_BLOCK // 2 if rows else LARGEST_BLOCK if patterns else 2 * LARGEST_BLOCK
+        largest = LARGEST_BLOCK
+        if not patterns:
+            sum_bytes = 2 if narrow or rows else 4
+            largest = max(SUMMING * processor().register_bytes // (lanes * sum_bytes), 1)
         vectors = max(v for v in range(1, largest + 1) if groups % v == 0)
         return Form(
             method,
@@ -110,7 +138,7 @@ class EventLayer:
             blocks=groups // vectors,
             width=self._width() if patterns else 0,
             narrow=narrow,
-            short=self.numbers.short and not patterns,
+            weight_bytes=(2 if narrow else 4) if patterns else self.numbers.weight_bytes,
             together_rows=rows,
             to_zero=isinstance(self.node, Population) and self.node.reset == "zero",
             fires=isinstance(self.node, Population),
@@ -121,13 +149,16 @@ class EventLayer:
         widths = {padded(f.weights.shape[1]) // 8 for f in self.feeds if not f.diagonal}
         return widths.pop() if len(widths) == 1 and max(widths) <= WIDEST else 0
 
-    def tables(self, method: Method) -> list[Table]:
-        """Return the tables of the feeds, made at the first use."""
+    def tables(self, method: Method) -> LayerTables:
+        """Return the tables of a method, made at the first use."""
         if method not in self._tables:
-            form = self.form(method)
-            self._tables[method] = [
-                make_table(weights, form, self._arena) for weights in self.numbers.weights
+            form, weights = self.form(method), self.numbers.weights
+            rows, first = make_rows(weights if method == "events" else (), form, self._arena)
+            own = [
+                make_table(w, form, self._arena) if method != "events" or w.ndim == 2 else None
+                for w in weights
             ]
+            self._tables[method] = LayerTables(own, rows, first)
         return self._tables[method]
 
     def membranes(self, n: int, memory: Workspace) -> Membranes:
@@ -176,6 +207,9 @@ class EventLayer:
         threshold = self.numbers.threshold if firing else self._never
         head, more = header(membranes, out, steps, bias, threshold)
         head[FEEDS] = len(arriving)
+        if arriving:
+            rows = self.tables(method).rows
+            head[TABLE], head[BLOCK] = rows.ctypes.data, rows.strides[0]
         feeds = [self._feed(method, part) for part in arriving]
         arguments = np.concatenate([head, *(feed for feed, _ in feeds)])
         more = np.concatenate([more, *(further for _, further in feeds)])
@@ -198,29 +232,29 @@ class EventLayer:
         taps, bits = self.feeds[part.feed], part.bits
         width, step = bits.strides[1], bits.strides[2]
         source, next_source = bits.ctypes.data + part.first * step, bits.strides[0]
-        shift = block = 0
-        if taps.diagonal:
-            shift = taps.shift // 8
-        elif method == "events":  # the source is a list, made for each sample
+        shift = taps.shift // 8 if taps.diagonal else 0
+        if method == "events" and not taps.diagonal:  # the source is a list, made for each sample
             width, step, source, next_source = 8 * bits.shape[2], 8, 0, 0
-            block = self.tables(method)[part.feed].strides[0]
         places = self._tap_places(part.feed, width, method)
         addresses = source, taps.starts.ctypes.data, places.ctypes.data
         kind = DIAGONAL if taps.diagonal else ROWS
         more = np.zeros(FEED, np.int64)
         more[SOURCE] = next_source
-        return np.array([kind, *addresses, step, bits.shape[3], shift, block], np.int64), more
+        return np.array([kind, *addresses, step, bits.shape[3], shift], np.int64), more
 
     def _tap_places(self, feed: int, width: int, method: Method) -> npt.NDArray[np.int64]:
-        """Return, for each tap, where its position begins in the source, and its table."""
+        """Return, for each tap, where its position begins in the source, and its table or row."""
         key = (feed, width, method)
         places = self._places.get(key)
         if places is None:
-            taps, table = self.feeds[feed], self.tables(method)[feed]
-            behind = method == "events" and not taps.diagonal  # blocks of channels come first
+            taps, tables = self.feeds[feed], self.tables(method)
+            table = tables.own[feed]
             places = np.empty((len(taps.sources), 2), np.int64)
             places[:, 0] = taps.sources * width
-            places[:, 1] = table.ctypes.data + taps.blocks * table.strides[1 if behind else 0]
+            if table is None:
+                places[:, 1] = tables.first[feed] + taps.blocks * taps.weights.shape[1]
+            else:
+                places[:, 1] = table.ctypes.data + taps.blocks * table.strides[0]
             # Kernels hold its address: of two threads that make it, both must take one.
             places = self._places.setdefault(key, places)
         return places
@@ -232,7 +266,7 @@ class EventLayer:
             taps = self.feeds[part.feed]
             if not taps.diagonal:
                 most += int(np.diff(taps.starts).max(initial=0)) * taps.weights.shape[1]
-        return (steps + 1) * (most + 1) + SLACK
+        return (steps + 1) * (most // 2 + 2) + SLACK
 
 
 def _together(steps: int, most: int) -> int:

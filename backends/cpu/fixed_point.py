@@ -47,10 +47,11 @@ class FixedPoint:
         Thresholds of padded channels are never reached.
     narrow : bool
         Whether the sums of every step fit 16 bits.
-    short : bool
-        Whether every weight does, but not the sums.
+    weight_bytes : int
+        Bytes that hold every weight, those of diagonal feeds apart; no more than the sums need.
     rows_together : int
-        How many weights always sum to 16 bits; 0 where too few do for it to pay.
+        How many of these weights always sum to 16 bits; 0 where too few do for it to pay, and
+        where all do.
     longest : int
         Steps for which voltages certainly fit 32 bits; a readout's sums are those of one step.
     """
@@ -61,7 +62,7 @@ class FixedPoint:
     threshold: npt.NDArray[np.int32]
     v_init: npt.NDArray[np.int32]
     narrow: bool
-    short: bool
+    weight_bytes: int
     rows_together: int
     longest: int
 
@@ -98,7 +99,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
     step = max((rising + np.maximum(bias, 0)).max(), (falling - np.minimum(bias, 0)).max(), 1)
     room = LARGEST - 1 - max((float(np.abs(p).max()) for p in whole[1:]), default=0.0)
     channels = channels_of(node.shape)
-    weight = max((int(np.abs(w).max(initial=0)) for w in weights), default=0)
+    weight = max((int(np.abs(w).max(initial=0)) for w in weights if w.ndim > 2), default=0)
     return FixedPoint(
         unit,
         weights,
@@ -106,7 +107,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         _padded(threshold, channels, NEVER),
         _padded(v_init, channels, 0),
         narrow,
-        not narrow and weight < 2**15,
+        2 if narrow and weight >= 2**7 else next(b for b in (1, 2, 4) if weight < 2 ** (8 * b - 1)),
         (2**15 - 1) // weight if not narrow and 0 < weight <= 2**15 // FEWEST_ROWS else 0,
         math.floor(room / float(step)) if neuron or step > room else sys.maxsize,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ Table = npt.NDArray[Any]
 
 
 def make_table(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
-    """Return the table of a feed for the kernel of a form.
+    """Return the table of a feed for the kernel of a form: of patterns, or diagonal.
 
     Parameters
     ----------
@@ -24,28 +27,56 @@ def make_table(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Tabl
     arena : Arena
         Where large tables lie.
     """
-    if weights.ndim == 2:
-        return _diagonal(weights, form)
-    if form.method == "events":
-        return _rows(weights, form, arena)
-    return _patterns(weights, form, arena)
+    return _diagonal(weights, form) if weights.ndim == 2 else _patterns(weights, form, arena)
 
 
 def _diagonal(weights: npt.NDArray[np.int32], form: Form) -> Table:
     """Return (blocks, channels)."""
-    table = np.zeros((len(weights), form.blocks * form.channels), _number(form))
+    number = _number(form.sum_bytes)
+    table = np.zeros((len(weights), form.blocks * form.channels), number)
     table[:, : weights.shape[1]] = weights
     return table
 
 
-def _rows(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
-    """Return rows of weights, (blocks of channels, blocks, inputs, channels)."""
-    count, inputs, outputs = weights.shape
-    full = np.zeros((count, inputs, form.blocks * form.channels), _number(form))
-    full[:, :, :outputs] = weights
-    table = arena.zeros((form.blocks, count, inputs, form.channels), full.dtype)
-    table[...] = full.reshape(count, inputs, form.blocks, -1).transpose(2, 0, 1, 3)
-    return table
+def make_rows(
+    feeds: Sequence[npt.NDArray[np.int32]], form: Form, arena: Arena
+) -> tuple[Table, list[int]]:
+    """Return the rows of all feeds of a layer of events, and the first row of each feed.
+
+    Parameters
+    ----------
+    feeds : sequence of (blocks, inputs, outputs) or, diagonal, (blocks, outputs) int32 arrays
+        Those that are diagonal have no rows.
+    form : Form
+    arena : Arena
+
+    Returns
+    -------
+    (blocks of channels, rows, channels or pairs of them) array, list of int
+    """
+    counts = [0 if weights.ndim == 2 else math.prod(weights.shape[:2]) for weights in feeds]
+    ends = list(itertools.accumulate(counts, initial=0))
+    width = form.channels * form.weight_bytes // form.partial_bytes
+    table = arena.zeros((form.blocks, ends[-1], width), _number(form.partial_bytes))
+    for first, count, weights in zip(ends, counts, feeds, strict=False):
+        if count:
+            full = np.zeros((count, form.blocks * form.channels), np.int32)
+            full[:, : weights.shape[2]] = weights.reshape(count, -1)
+            numbers = _pairs(full, form) if form.paired else full
+            split = numbers.reshape(count, form.blocks, width)
+            table[:, first : first + count] = split.transpose(1, 0, 2)
+    return table, ends[:-1]
+
+
+def _pairs(full: npt.NDArray[np.int32], form: Form) -> npt.NDArray[np.int32]:
+    """Return numbers two by two: the halves of each vector, one above the other.
+
+    Lower ones are raised by half of their range: they are no longer negative, and a shift gives
+    the upper ones.
+    """
+    bits = 8 * form.weight_bytes
+    low, high = np.moveaxis(full.reshape(len(full), -1, 2, form.lanes // 2), 2, 0)
+    return (high << bits) + (low + (1 << (bits - 1)))
 
 
 def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
@@ -55,7 +86,7 @@ def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table
     """
     blocks, inputs, outputs = weights.shape
     groups, channels = padded(inputs) // 8, form.blocks * form.channels
-    rows = np.zeros((blocks, groups * 8, channels), _number(form))
+    rows = np.zeros((blocks, groups * 8, channels), _number(form.sum_bytes))
     rows[:, :inputs, :outputs] = weights
     grouped = rows.reshape(blocks, groups, 8, channels)
     table = arena.zeros((blocks, groups, PATTERNS, channels), rows.dtype)
@@ -65,5 +96,5 @@ def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table
     return table
 
 
-def _number(form: Form) -> npt.DTypeLike:
-    return np.int16 if form.weight_bytes == 2 else np.int32
+def _number(size: int) -> np.dtype[np.signedinteger]:
+    return np.dtype(f"i{size}")

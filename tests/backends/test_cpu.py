@@ -243,7 +243,10 @@ def broken(simulation: CpuSimulation, target: str, error: float) -> CpuSimulatio
     """The simulation with sums into a node that are a little off."""
     layer = simulation.program.layers[target]
     assert isinstance(layer, EventLayer)
-    for table in layer.tables("patterns") + layer.tables("events"):
+    patterns, events = layer.tables("patterns"), layer.tables("events")
+    for table in (*patterns.own, *events.own, events.rows):
+        if table is None:
+            continue
         table += table.dtype.type(round(error / layer.numbers.unit))
     return simulation
 

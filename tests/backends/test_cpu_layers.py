@@ -127,16 +127,32 @@ def test_integers_are_units_of_a_power_of_two() -> None:
     assert numbers.longest == (2**31 - 2 - 8) // 18
 
 
-WIDTHS = [(2**14, True, False), (2**15 - 1, False, True), (2**15, False, False)]
+WIDTHS = [
+    (2**7 - 1, True, 1, 0),
+    (2**7, True, 2, 0),
+    (2**14, True, 2, 0),
+    (2**15 - 1, False, 2, 0),
+    (2**15, False, 4, 0),
+]
 
 
-@pytest.mark.parametrize(("largest", "narrow", "short"), WIDTHS)
-def test_sums_and_weights_of_16_bits_are_seen(largest: int, narrow: bool, short: bool) -> None:
+@pytest.mark.parametrize(("largest", "narrow", "weight_bytes", "together"), WIDTHS)
+def test_sums_and_weights_of_few_bits_are_seen(
+    largest: int, narrow: bool, weight_bytes: int, together: int
+) -> None:
     nothing = np.zeros(())
     node = population(1, threshold=np.ones(()), bias=nothing, v_init=nothing)
     numbers = fixed_point(node, [one_block(np.array([[float(largest)], [1.0]]))])
     assert numbers is not None
-    assert (numbers.unit, numbers.narrow, numbers.short) == (1.0, narrow, short)
+    assert (numbers.unit, numbers.narrow) == (1.0, narrow)
+    assert (numbers.weight_bytes, numbers.rows_together) == (weight_bytes, together)
+
+
+def test_rows_that_are_summed_in_16_bits_are_as_many_as_fit() -> None:
+    taps = one_block(np.concatenate([np.full((600, 1), 100.0), [[1.0]]]))
+    numbers = fixed_point(population(1), [taps])
+    assert numbers is not None
+    assert (numbers.narrow, numbers.weight_bytes, numbers.rows_together) == (False, 2, 81)
 
 
 def test_numbers_beyond_32_bits_are_left_to_dense_operators() -> None:
@@ -200,30 +216,40 @@ def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
     assert simulation.program.method(layer, [arriving(16, 0.0)], 32) == "patterns"
 
 
-FORMS: list[tuple[Method, int, int, int, str]] = [
-    ("patterns", 33, 48, 3, "patterns_16x3x1_2x6_narrow"),
-    ("patterns", 130, 64, 3, "patterns_32x2x1_2x0_narrow"),
-    ("patterns", 16, 130, 2**14, "patterns_16x3x3_2x2_wide"),
-    ("events", 130, 256, 3, "events_32x8x1_1x0_narrow"),
-    ("events", 130, 128, 200, "events_32x2x2_1x0_wide_short40"),
-    ("events", 130, 80, 2**14, "events_16x5x1_1x0_wide_short"),
-    ("events", 20, 272, 2**16, "events_16x1x17_1x0_wide"),
+FORMS: list[tuple[Method, int, int, int, int, str]] = [
+    ("patterns", 33, 48, 3, 32, "patterns_16x3x1_2x6_narrow"),
+    ("patterns", 130, 64, 3, 32, "patterns_32x2x1_2x0_narrow"),
+    ("patterns", 16, 130, 2**14, 32, "patterns_16x3x3_2x2_wide"),
+    ("events", 130, 256, 3, 64, "events_32x8x1_1x0_narrow_rows8"),
+    ("events", 130, 256, 3, 32, "events_32x4x2_1x0_narrow_rows8"),
+    ("events", 130, 48, 3, 16, "events_16x3x1_1x0_narrow_rows8"),
+    ("events", 9, 96, 255, 32, "events_32x3x1_1x0_narrow"),
+    ("events", 130, 128, 200, 64, "events_32x4x1_1x0_wide_rows16_by40"),
+    ("events", 330, 96, 31, 16, "events_32x1x3_1x0_wide_rows8_by264"),
+    ("events", 130, 80, 2**14, 32, "events_16x1x5_1x0_wide_rows16"),
+    ("events", 130, 80, 2**14, 64, "events_16x5x1_1x0_wide_rows16"),
+    ("events", 20, 272, 2**16, 32, "events_16x1x17_1x0_wide"),
 ]
 
 
-@pytest.mark.parametrize(("method", "inputs", "channels", "largest", "form"), FORMS)
+@pytest.mark.parametrize(("method", "inputs", "channels", "largest", "registers", "form"), FORMS)
 @pytest.mark.parametrize(("reset", "shift"), [("subtract", -8), ("zero", 16)])
 def test_wide_layers_equal_the_reference(
     method: Method,
     inputs: int,
     channels: int,
     largest: int,
+    registers: int,
     form: str,
     reset: Reset,
     shift: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Several vectors and blocks of channels, every width of number, chunks, delays, threads."""
+    """Several vectors and blocks of channels, every width of number, chunks, delays, threads.
+
+    Blocks are those for registers of any width: kernels run on all processors.
+    """
+    monkeypatch.setattr(native.processor(), "register_bytes", registers)
     monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
     rng = np.random.default_rng(largest)
     unit = 2.0 ** -np.ceil(np.log2(largest * np.sqrt(inputs)))

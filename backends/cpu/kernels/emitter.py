@@ -87,6 +87,10 @@ class Emitter:
             return self.builder.shl(value, LONG(-bits))
         return self.builder.lshr(value, LONG(bits)) if bits else value
 
+    def bits_set(self, value: Any) -> Any:
+        """Return how many bits of an integer are 1."""
+        return self.builder.ctpop(value)
+
     def minimum(self, first: Any, second: Any) -> Any:
         """Return the smaller of two signed integers."""
         return self.builder.select(self.builder.icmp_signed("<", first, second), first, second)

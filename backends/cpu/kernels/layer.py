@@ -36,10 +36,10 @@ from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
 Method = Literal["patterns", "events"]
 
-HEADER = 13
+HEADER = 15
 """Arguments in front of the feeds."""
 
-FEED = 8
+FEED = 7
 """Arguments of a feed."""
 
 PATTERNS = 256
@@ -51,8 +51,12 @@ COPIED = 16
 WORD = 8
 """Bytes of a machine word."""
 
-FEEDS, SCRATCH, SOURCE = 11, 12, 1
-"""Places of the number of feeds and of the scratch memory, and of a feed's source in its own."""
+ITEM = 4
+"""Bytes of an entry in a list of rows."""
+
+FEEDS, SCRATCH, TABLE, BLOCK, SOURCE = 11, 12, 13, 14, 1
+"""Places of the number of feeds, of the scratch memory, of the rows of events and of their bytes a
+block of channels; and of a feed's source in its own arguments."""
 
 ROWS, DIAGONAL = 0, 1
 """Kinds of feeds: rows of a table for all channels, or one weight a channel."""
@@ -77,8 +81,9 @@ class Form:
         Bytes of spikes a position and step in the sources of patterns; 0: they differ.
     narrow : bool
         Sums of a step are 16-bit numbers instead of 32-bit ones.
-    short : bool
-        Rows are 16-bit numbers, which are made 32-bit ones to be summed.
+    weight_bytes : int
+        Of the numbers in rows of events: those of a (partial) sum, or half of them. Other numbers
+        are as wide as sums.
     together_rows : int
         Rows of events that are summed in 16 bits before the sum is made one of 32 bits; 0: each
         row is.
@@ -97,7 +102,7 @@ class Form:
     blocks: int = 1
     width: int = 0
     narrow: bool = False
-    short: bool = False
+    weight_bytes: int = 4
     together_rows: int = 0
     to_zero: bool = False
     fires: bool = True
@@ -108,7 +113,9 @@ class Form:
         """Name of the compiled function."""
         end = ("zero" if self.to_zero else "subtract") if self.fires else "read"
         width = "analog" if self.analog else "narrow" if self.narrow else "wide"
-        width += f"_short{self.together_rows or ''}" if self.short else ""
+        if self.weight_bytes < self.sum_bytes:
+            width += f"_rows{8 * self.weight_bytes}"
+        width += f"_by{self.together_rows}" if self.together_rows else ""
         size = f"{self.lanes}x{self.vectors}x{self.blocks}_{self.steps}x{self.width}"
         return f"{self.method}_{size}_{width}_{end}"
 
@@ -123,9 +130,19 @@ class Form:
         return self.blocks * self.channels * self.weight_bytes
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of a weight."""
-        return 2 if self.narrow or self.short else 4
+    def sum_bytes(self) -> int:
+        """Bytes of a sum."""
+        return 2 if self.narrow else 4
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of a sum of rows of events."""
+        return 2 if self.together_rows else self.sum_bytes
+
+    @property
+    def paired(self) -> bool:
+        """Whether rows of events hold two numbers in the space of one sum."""
+        return self.method == "events" and self.weight_bytes < self.partial_bytes
 
 
 @cache
@@ -139,10 +156,10 @@ class _Layer:
 
     Arguments: 0 first position, 1 last position, 2 steps, 3 voltages, 4 counts, 5 biases, 6 bytes
     of biases a position, 7 thresholds, 8 bytes of thresholds a position, 9 spikes out (or sums),
-    10 their bytes a position, 11 feeds, 12 scratch for lists. A feed: kind, source spikes (or ends
-    of events), starts of the taps, taps (offset into the source, address of the table), bytes of
-    the source a step, bytes of its channels, first byte of a diagonal feed's channels, bytes of
-    one block's rows of events.
+    10 their bytes a position, 11 feeds, 12 scratch for lists, 13 rows of events, 14 their bytes a
+    block of channels. A feed: kind, source spikes (or ends of events), starts of the taps, taps
+    (offset into the source; address of the table, or number of the first row of events), bytes of
+    the source a step, bytes of its channels, first byte of a diagonal feed's channels.
     """
 
     def __init__(self, form: Form) -> None:
@@ -154,15 +171,15 @@ class _Layer:
         self.bias_stride, self.thresholds, self.threshold_stride = (
             e.argument(i) for i in range(6, 9)
         )
-        self.out, self.out_position, self.feeds, self.scratch = (
-            e.argument(i) for i in range(9, 13)
+        self.out, self.out_position, self.feeds, self.scratch, self.table, self.table_block = (
+            e.argument(i) for i in range(9, 15)
         )
         self.narrow = SHORT if form.narrow else INT
         self.sums = vector(self.narrow, form.lanes)
         self.wide = vector(INT, form.lanes)
         self.state = vector(DOUBLE if form.analog else INT, form.lanes)
         self.number_bytes = 8 if form.analog else 4
-        self.rows = vector(SHORT if form.weight_bytes == 2 else INT, form.lanes)
+        self.partial = vector(ir.IntType(8 * form.partial_bytes), form.lanes)
         self.vector_bytes = form.lanes * form.weight_bytes
         self.block_bytes = self.vector_bytes * form.vectors
         self.channels = form.channels
@@ -175,7 +192,7 @@ class _Layer:
         if form.method == "events":
             # The rows of one block of channels fit a cache that those of all do not.
             with e.loop(LONG(0), LONG(form.blocks)) as block, e.loop(*positions) as position:
-                self._list_events(position, block)
+                self._list_events(position)
                 self._block(position, block)
         else:
             with e.loop(*positions) as position, e.loop(LONG(0), LONG(form.blocks)) as block:
@@ -232,7 +249,7 @@ class _Layer:
         if form.analog:
             return sums
         if form.method == "events":
-            self._add_events(sums, step)
+            self._add_events(sums, step, block)
         with e.loop(LONG(0), self.feeds) as f:
             feed = _Feed(e, f)
             with feed.taps(position) as (source, table):
@@ -287,17 +304,17 @@ class _Layer:
             e.set(total, e.add(e.get(total), row))
 
     def _row(self, address: Any, offset: int) -> Any:
-        row = self.e.load(address, self.rows, offset)
-        return self.e.builder.sext(row, self.sums) if self.form.short else row
+        return self.e.load(address, self.sums, offset)
 
     def _add_diagonal(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
         """Add the weights of the channels that spiked."""
         e, form = self.e, self.form
-        weights = e.add(table, e.multiply(block, LONG(self.block_bytes)))
+        size = form.lanes * form.sum_bytes
+        weights = e.add(table, e.multiply(block, LONG(size * form.vectors)))
         channels = e.add(source, feed.shift, e.multiply(block, LONG(self.channels // 8)))
         mask_type, zero = ir.IntType(form.lanes), ir.Constant(self.sums, None)
         for k in range(form.vectors):
-            row = self._row(weights, self.vector_bytes * k)
+            row = e.load(weights, self.sums, size * k)
             for j, step_sums in enumerate(sums):
                 at = e.add(channels, e.multiply(feed.step, LONG(j)))
                 bits = e.load(at, mask_type, form.lanes // 8 * k)
@@ -305,30 +322,64 @@ class _Layer:
                 arrived = e.builder.select(chosen, row, zero)
                 e.set(step_sums[k], e.add(e.get(step_sums[k]), arrived))
 
-    def _add_events(self, sums: Any, step: Any) -> None:
+    def _add_events(self, sums: Any, step: Any, block: Any) -> None:
         """Add the rows in the list of a step: events come one step at a time."""
         e, form = self.e, self.form
         ends = e.add(self.scratch, e.multiply(step, LONG(8)))
         first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
+        rows = e.add(self.table, e.multiply(block, self.table_block))
         if not form.together_rows:
-            with e.loop(first, last, 8) as item:
-                self._add_row(sums[0], e.load(item, LONG))
+            for total, arrived in zip(sums[0], self._summed(rows, first, last), strict=True):
+                e.set(total, arrived)
             return
-        some = 8 * form.together_rows
+        some = ITEM * form.together_rows
         with e.loop(first, last, some) as begin:
-            zero = ir.Constant(self.rows, None)
-            partial = [e.variable(zero) for _ in range(form.vectors)]
-            with e.loop(begin, e.minimum(e.add(begin, LONG(some)), last), 8) as item:
-                address = e.load(item, LONG)
-                for k, total in enumerate(partial):
-                    row = e.load(address, self.rows, self.vector_bytes * k)
-                    e.set(total, e.add(e.get(total), row))
-            for total, part in zip(sums[0], partial, strict=True):
-                wide = e.builder.sext(e.get(part), self.sums)
-                e.set(total, e.add(e.get(total), wide))
+            end = e.minimum(e.add(begin, LONG(some)), last)
+            for total, part in zip(sums[0], self._summed(rows, begin, end), strict=True):
+                e.set(total, e.add(e.get(total), e.builder.sext(part, self.sums)))
 
-    def _list_events(self, position: Any, block: Any) -> None:
-        """Gather the rows of each step: the scratch begins with where each list ends.
+    def _summed(self, rows: Any, first: Any, last: Any) -> list[Any]:
+        """Return the sums of a list's rows, as wide as partial sums.
+
+        Numbers of half the width are added in pairs (see `tables.py`): with `p` = `high` 2^b +
+        `low`, the sums of `p` and of `high` tell that of `low`, modulo 2^(2b) as all sums are. A
+        shift and an addition are cheaper than making every number wider.
+        """
+        e, form = self.e, self.form
+        paired = form.paired
+        kind = vector(self.partial.element, form.lanes // 2) if paired else self.partial
+        bits, zero = 8 * form.weight_bytes, ir.Constant(kind, None)
+        totals = [e.variable(zero) for _ in range(form.vectors)]
+        highs = [e.variable(zero) for _ in range(form.vectors if paired else 0)]
+        with e.loop(first, last, ITEM) as item:
+            address = self._event_row(rows, item)
+            for k, total in enumerate(totals):
+                row = e.load(address, kind, self.vector_bytes * k)
+                e.set(total, e.add(e.get(total), row))
+                if paired:
+                    high = e.builder.ashr(row, constants(kind.element, [bits] * kind.count))
+                    e.set(highs[k], e.add(e.get(highs[k]), high))
+        if not paired:
+            return [e.get(total) for total in totals]
+        count = e.shift_right(e.builder.sub(last, first), ITEM.bit_length() - 1)
+        raised = e.multiply(count, LONG(1 << (bits - 1)))
+        more = e.splat(e.builder.trunc(raised, kind.element), kind.count)
+        both = constants(INT, range(form.lanes))
+        found = []
+        for total, high in zip(map(e.get, totals), map(e.get, highs), strict=True):
+            moved = e.builder.shl(high, constants(kind.element, [bits] * kind.count))
+            low = e.builder.sub(e.builder.sub(total, moved), more)
+            found.append(e.builder.shuffle_vector(low, high, both))
+        return found
+
+    def _event_row(self, rows: Any, item: Any) -> Any:
+        """Return the address of the row whose number is in a list."""
+        return self.e.add(
+            rows, self.e.multiply(self.e.load_wide(item, INT), LONG(self.block_bytes))
+        )
+
+    def _list_events(self, position: Any) -> None:
+        """Gather the rows' numbers of each step: the scratch begins with where each list ends.
 
         Where fewer are copied than at once, what is written beyond the end is overwritten by the
         next tap.
@@ -340,31 +391,28 @@ class _Layer:
             with e.loop(LONG(0), self.feeds) as f:
                 feed = _Feed(e, f)
                 with e.when(e.equal(feed.kind, LONG(ROWS))), feed.taps(position) as tap:
-                    self._copy_events(feed, block, step, tap, items)
+                    self._copy_events(step, tap, items)
         e.store(e.get(items), e.add(self.scratch, e.multiply(self.steps, LONG(8))))
 
-    def _copy_events(self, feed: Any, block: Any, step: Any, tap: Any, items: Any) -> None:
+    def _copy_events(self, step: Any, tap: Any, items: Any) -> None:
         e = self.e
-        ends, table = tap
+        ends, row = tap
         ends = e.add(ends, e.multiply(step, LONG(8)))
         first, last = e.load(ends, LONG), e.load(ends, LONG, 8)
-        tables = e.splat(e.add(table, e.multiply(block, feed.block)), COPIED // 2)
+        rows = e.splat(e.builder.trunc(row, INT), COPIED)
         to = e.get(items)
         # The first ones are copied whether they are there or not: a branch would be guesswork.
-        self._copy(first, to, tables)
+        self._copy(first, to, rows)
         with e.loop(e.add(first, LONG(2 * COPIED)), last, 2 * COPIED) as at:
-            self._copy(at, e.add(to, e.multiply(e.builder.sub(at, first), LONG(4))), tables)
+            self._copy(at, e.add(to, e.multiply(e.builder.sub(at, first), LONG(2))), rows)
         count = e.builder.sub(last, first)
-        e.set(items, e.add(to, e.multiply(count, LONG(4))))
+        e.set(items, e.add(to, e.multiply(count, LONG(2))))
 
-    def _copy(self, channels: Any, to: Any, tables: Any) -> None:
-        """Write the rows' addresses of so many channels."""
-        e, half = self.e, COPIED // 2
-        row = e.splat(LONG(self.block_bytes), half)
-        for k in range(2):
-            numbers = e.load(channels, vector(SHORT, half), 2 * half * k)
-            wide = e.builder.zext(numbers, vector(LONG, half))
-            e.store(e.add(e.multiply(wide, row), tables), to, 8 * half * k)
+    def _copy(self, channels: Any, to: Any, rows: Any) -> None:
+        """Write the rows' numbers of so many channels."""
+        numbers = self.e.load(channels, vector(SHORT, COPIED))
+        wide = self.e.builder.zext(numbers, vector(INT, COPIED))
+        self.e.store(self.e.add(wide, rows), to)
 
 
 class _Feed:
@@ -376,10 +424,10 @@ class _Feed:
         (self.kind, self.source, self.starts, self._taps, self.step, self.groups) = (
             e.load(at, LONG, 8 * i) for i in range(6)
         )
-        self.shift, self.block = e.load(at, LONG, 48), e.load(at, LONG, 56)
+        self.shift = e.load(at, LONG, 48)
 
     def taps(self, position: Any) -> Any:
-        """Repeat what is written inside for each tap: source address, table address."""
+        """Repeat what is written inside for each tap: source address, table (or its row)."""
         return _Taps(self.e, self.starts, self._taps, self.source, position)
 
 

@@ -30,19 +30,27 @@ Kernel = Callable[[npt.NDArray[np.int64]], None]
 CHECK = 32
 """Bytes of the checksum in front of kept code."""
 
+_WIDE = (("avx512bw", 64), ("avx2", 32))
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _lock = threading.Lock()
 _engines: list[Any] = []
 
 
 class Processor:
-    """What LLVM compiles for."""
+    """What LLVM compiles for.
+
+    Attributes
+    ----------
+    register_bytes : int
+        Of the widest registers.
+    """
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.name = llvm.get_host_cpu_name()
         self.features = dict(llvm.get_host_cpu_features())
+        self.register_bytes = next((size for f, size in _WIDE if self.features.get(f)), 16)
         # Some processors would rather have vectors of half the width in code that LLVM
         # vectorises itself; ours are written at full width, and want it.
         text = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
