@@ -1,8 +1,8 @@
 """Which kernel is cheapest for a layer, from its shape and how often its inputs spike.
 
-Costs are nanoseconds for one position and one step, fitted to measurements on a processor of
-2.5 GHz (benchmarks/README.md); what counts is how they compare. They decide speed alone: every
-kernel gives the same spikes.
+Costs are nanoseconds for one position and one step, fitted to measurements on processors of 2.5
+to 3.1 GHz with 64 and 32 bytes a register (benchmarks/README.md); what counts is how they compare.
+They decide speed alone: every kernel gives the same spikes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from snnconvert.backends.cpu.kernels.layer import PATTERNS, Method
 MOST_TABLE = 2**26
 """Bytes of a layer's tables of patterns."""
 
-PER_ROW, PER_VECTOR = 0.3, 0.6
-"""Finding a row, and adding one vector of it."""
+PER_ROW, PER_VECTOR, PER_EVENT_VECTOR = 0.3, 0.6, 0.5
+"""Finding a row, and adding one vector of it: of patterns, and of events."""
 
-PER_TAP, PER_BYTE = 3.5, 0.5
-"""Copying the events of a tap into the list, and finding those of a byte of spikes."""
+PER_LIST, PER_TAP, PER_BYTE = 10.0, 3.0, 0.5
+"""Going through a list of any length, copying the events of a tap into it, and finding those of a
+byte of spikes."""
+
+SLOWER = ((2**17, 1.0), (2**20, 1.3), (2**23, 1.8))
+"""How much longer a vector takes from a table of up to so many bytes."""
+
+FAR = 2.5
+"""The same for larger tables."""
 
 
 def density(arriving: Arriving, steps: int) -> float:
@@ -49,21 +56,22 @@ def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Met
         for taps in layer.feeds
         if not taps.diagonal
     ]
-    rows_table, pattern_table = (sum(blocks_of_rows) * each * row for each in (8, PATTERNS))
+    pattern_table = sum(blocks_of_rows) * PATTERNS * row
+    rows_table = sum(blocks_of_rows) * 8 * layer.channels * layer.numbers.weight_bytes
     for part in parts:
         taps, width = layer.feeds[part.feed], part.bits.shape[-1]
         each = len(taps.sources) / max(layer.positions, 1)
         patterns += each * width
         events += each * 8 * width * density(part, steps)
     taps_each = sum(len(layer.feeds[p.feed].sources) for p in parts) / max(layer.positions, 1)
-    lists = taps_each * PER_TAP + sum(part.bits.shape[-1] for part in parts) * PER_BYTE
-    slow, quick = _memory(pattern_table, 2**23), _memory(rows_table, 2**20)
-    by_pattern = patterns * (PER_ROW + PER_VECTOR * vectors * slow)
+    width = sum(part.bits.shape[1] * part.bits.shape[-1] for part in parts) / layer.positions
+    lists = PER_LIST + taps_each * PER_TAP + width * PER_BYTE
+    by_pattern = patterns * (PER_ROW + PER_VECTOR * vectors * _memory(pattern_table))
     by_pattern = math.inf if pattern_table > MOST_TABLE else by_pattern
-    by_event = lists + events * (PER_ROW + PER_VECTOR * vectors * quick)
+    by_event = lists + events * (PER_ROW + PER_EVENT_VECTOR * vectors * _memory(rows_table))
     return "patterns" if by_pattern <= by_event else "events"
 
 
-def _memory(table: int, cache: int) -> float:
+def _memory(table: int) -> float:
     """Return how much longer a vector takes from a table of that size."""
-    return 1.0 if table <= cache // 8 else 1.3 if table <= cache else 2.5
+    return next((times for size, times in SLOWER if table <= size), FAR)
