@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.calls import call, split
+from snnconvert.backends.cpu.calls import Calls, Workspace
 from snnconvert.backends.cpu.fixed_point import padded
 from snnconvert.backends.cpu.kernels.currents import LANES, current_kernel
 from snnconvert.backends.cpu.layout import to_stored
@@ -65,9 +65,11 @@ class AnalogCurrents:
         vectors = max(v for v in range(1, LARGEST_BLOCK + 1) if groups % v == 0)
         kernel = current_kernel(vectors, groups // vectors)
         fixed: list[Any] = [taps.starts.ctypes.data, self._places.ctypes.data, self._inputs]
-        parts = split(positions, threads)
+        calls, held = Calls(threads if pool else 1, Workspace()), (by_position, currents)
         for sample in range(n):
             addresses = by_position[sample].ctypes.data, currents[sample].ctypes.data
-            call(kernel, np.array([0, 0, *addresses, *fixed], np.int64), parts, pool=pool)
+            arguments = np.array([0, 0, *addresses, *fixed], np.int64)
+            calls.add(kernel, arguments, positions, held)
+        calls.run(pool)
         used: npt.NDArray[np.float64] = currents[:, :, :channels].transpose(0, 2, 1)
         return to_stored(used.reshape(n, *self._target), self._target).reshape(n, -1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-
 import numpy as np
 import numpy.typing as npt
 
-from snnconvert.backends.cpu.calls import Membranes, Workspace, call, header, split
+from snnconvert.backends.cpu.calls import Calls, Membranes, Workspace, header
 from snnconvert.backends.cpu.fixed_point import LANES, by_position, padded
 from snnconvert.backends.cpu.kernels.layer import Form, layer_kernel
+from snnconvert.backends.cpu.layout import from_stored, stored_shape
 from snnconvert.backends.cpu.sent import Bits
 from snnconvert.backends.cpu.taps import channels_of, positions_of
 from snnconvert.convert.linear import FloatArray
@@ -41,40 +40,46 @@ class AnalogLayer:
 
     def membranes(self, n: int, memory: Workspace) -> Membranes:
         """Return the state of so many samples before the first step."""
-        shape = (n, self.positions, self.channels)
-        state = memory.membranes(self.node.name, shape, np.float64)
-        state.voltage[...] = self._v_init
-        return state
+        return memory.membranes(self.node.name, n, self._v_init, self.positions)
+
+    def room(self, n: int) -> FloatArray:
+        """Return currents of 0 for so many samples, (n, positions, padded channels)."""
+        return np.zeros((n, self.positions, self.channels))
+
+    def fill(self, currents: FloatArray, constant: FloatArray) -> None:
+        """Write currents, which are given as (n, size) in stored order."""
+        shape = self.node.shape
+        plain = from_stored(constant.reshape(-1, *stored_shape(shape)), shape)
+        by_channel = plain.reshape(len(plain), self.count, self.positions)
+        currents[:, :, : self.count] = by_channel.transpose(0, 2, 1)
 
     def advance(
         self,
         membranes: Membranes,
-        current: FloatArray,
+        currents: FloatArray,
         out: Bits,
         steps: slice,
         *,
         firing: bool,
-        pool: Executor | None,
-        threads: int,
+        calls: Calls,
     ) -> None:
-        """Advance all samples by some steps under a constant current.
+        """Add the calls that advance all samples by some steps under a constant current.
 
         Parameters
         ----------
         membranes : Membranes
-        current : (1 or n, positions, channels) float64 array
+        currents : (1 or n, positions, padded channels) float64 array
             Of a step, bias included.
         out : (n, positions, steps, bytes) uint8 array
         steps : slice
         firing : bool
-        pool, threads : Executor, int
-            Threads for parts of one sample.
+        calls : Calls
         """
         kernel = layer_kernel(self._form)
-        full = self._pad(current, 0.0)
         threshold = self._threshold if firing else self._never
-        head, more = header(membranes, out, steps, full[0], threshold)
-        head[6] = full.strides[1]
-        more[5] = full.strides[0] if len(full) > 1 else 0
+        head, more = header(membranes, out, steps, currents[0], threshold)
+        head[6] = currents.strides[1]
+        more[5] = currents.strides[0] if len(currents) > 1 else 0
+        held = membranes.voltage, membranes.counts, currents, out
         for sample in range(len(out)):
-            call(kernel, head + sample * more, split(self.positions, threads), pool=pool)
+            calls.add(kernel, head + sample * more, self.positions, held)

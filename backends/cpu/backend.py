@@ -196,7 +196,7 @@ class CpuSimulation:
 
         Batches of samples go to threads; within a batch, torch gets the threads that are left.
         """
-        from snnconvert.backends.cpu.batch import BatchRun
+        from snnconvert.backends.cpu.batch import run_batch
 
         network = self.executable
         steps = check_timesteps(network, timesteps)
@@ -210,7 +210,7 @@ class CpuSimulation:
 
         def simulate(rows: slice) -> None:
             part = {name: array[rows] for name, array in samples.items()}
-            BatchRun(program, part, steps, results, rows, parts if inner > 1 else None, inner).run()
+            run_batch(program, part, steps, results, rows, parts if inner > 1 else None, inner)
 
         with self._threads(steps, inner) as (pool, parts):
             if workers == 1 and inner > 1:  # in this thread, whose memory is there from run to run
@@ -250,7 +250,7 @@ class CpuSimulation:
         Parameters as for :meth:`run`. The first run, which compiles kernels and makes tables, is
         not timed.
         """
-        from snnconvert.backends.cpu.batch import BatchRun
+        from snnconvert.backends.cpu.batch import run_batch
 
         self.run(x, timesteps)
         samples = named_samples(self.executable, x)
@@ -261,7 +261,7 @@ class CpuSimulation:
             for first in range(0, n, self.plan.batch):
                 rows = slice(first, min(first + self.plan.batch, n))
                 part = {name: array[rows] for name, array in samples.items()}
-                BatchRun(self.program, part, steps, results, rows, clock=clock).run()
+                run_batch(self.program, part, steps, results, rows, clock=clock)
         return [NodeTime(name, self.program.how(name), spent) for name, spent in clock.items()]
 
     def batches(self, n: int) -> Iterator[slice]:

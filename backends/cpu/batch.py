@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.cpu.analog_layer import AnalogLayer
-from snnconvert.backends.cpu.calls import Membranes
+from snnconvert.backends.cpu.calls import Calls, Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program
@@ -27,8 +27,21 @@ from snnconvert.convert.snap import round_input
 Fed: TypeAlias = Population | Relay | Readout
 
 
-class BatchRun:
-    """Some samples, from the first step to the last.
+MOST_KEPT = 2
+"""Prepared runs that a thread keeps: of full batches, and of the last one."""
+
+
+def run_batch(
+    program: Program,
+    samples: Mapping[str, npt.NDArray[Any]],
+    steps: int,
+    results: Results,
+    rows: slice,
+    pool: Executor | None = None,
+    threads: int = 1,
+    clock: dict[str, float] | None = None,
+) -> None:
+    """Simulate some samples from the first step to the last, and write the results.
 
     Parameters
     ----------
@@ -44,26 +57,55 @@ class BatchRun:
     clock : dict of str to float, optional
         The seconds of each node are added to it.
     """
+    inputs = {n.name: round_input(n, samples[n.name]) for n in program.network.inputs}
+    n, kept = len(next(iter(inputs.values()))), program.memory.runs
+    if clock is not None or results.spikes or not program.settled(steps):
+        BatchRun(program, inputs, steps, threads, clock=clock).run(inputs, results, rows, pool)
+        return
+    key = n, steps, threads
+    run = kept.pop(key, None) or BatchRun(program, inputs, steps, threads, ahead=True)
+    run.run(inputs, results, rows, pool)
+    while len(kept) >= MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = run  # not where it was interrupted
+
+
+class BatchRun:
+    """A batch of samples of one size.
+
+    Node by node, or *ahead*: all calls of kernels are prepared in the first run, and later ones do
+    nothing but repeat them, with other samples. A layer takes a fraction of a millisecond, as long
+    as Python needs to prepare it.
+
+    Parameters
+    ----------
+    program : Program
+    samples : mapping of str to array
+        Of the right size.
+    steps : int
+    threads : int
+        For parts of one sample.
+    clock : dict of str to float, optional
+    ahead : bool
+        Only where the program is settled.
+    """
 
     def __init__(
         self,
         program: Program,
         samples: Mapping[str, npt.NDArray[Any]],
         steps: int,
-        results: Results,
-        rows: slice,
-        pool: Executor | None = None,
-        threads: int = 1,
+        threads: int,
+        *,
         clock: dict[str, float] | None = None,
+        ahead: bool = False,
     ) -> None:
         network = program.network
-        self._pool, self._threads, self._clock = pool, threads, clock
+        self._threads, self._clock, self._ahead = threads, clock, ahead
         self._program, self._network, self._plan = program, network, program.plan
-        self._steps, self._results, self._rows = steps, results, rows
-        self._samples = {n.name: round_input(n, samples[n.name]) for n in network.inputs}
-        self._n = len(next(iter(self._samples.values())))
+        self._steps, self._samples = steps, samples
+        self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
-        self._analog = self._analog_currents()
         self._layers = {
             name: layer for name, layer in program.layers.items() if program.fits(layer, steps)
         }
@@ -72,6 +114,21 @@ class BatchRun:
         self._chunk = Span(0, 0)
         self._sent: dict[str, Sent] = {}
         self._tails: dict[str, npt.NDArray[Any]] = {}
+        self._prepared = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what has been executed: what comes before calls of kernels, they, and after."""
+        self._before: list[Callable[[], None]] = []
+        self._calls = Calls(self._threads, self._program.memory)
+        self._after: list[Callable[[], None]] = []
+
+    def _execute(self) -> None:
+        for step in self._before:
+            step()
+        self._calls.run(self._pool)
+        for step in self._after:
+            step()
 
     def _membranes_of(self, node: Population) -> Any:
         layer = self._layers.get(node.name)
@@ -94,8 +151,30 @@ class BatchRun:
             if is_analog(self._network, c)
         }
 
-    def run(self) -> None:
+    def run(
+        self,
+        samples: Mapping[str, npt.NDArray[Any]],
+        results: Results,
+        rows: slice,
+        pool: Executor | None,
+    ) -> None:
         """Simulate all steps and write the results."""
+        self._samples, self._results, self._rows, self._pool = samples, results, rows, pool
+        self._analog = self._analog_currents()
+        if not self._prepared:
+            self._advance_all()
+        if self._ahead:
+            for total in self._sums.values():
+                total[...] = 0.0
+            self._execute()
+            self._prepared = True
+        for p in self._network.populations:
+            self._results.counts[p.name][self._rows] = self._counted(p, "counts")
+            if p.name in self._results.events:
+                self._results.events[p.name][self._rows] = self._counted(p, "events")
+        del self._samples, self._results, self._analog  # a prepared run outlives them
+
+    def _advance_all(self) -> None:
         for start in range(0, self._steps, self._plan.chunk):
             self._chunk = Span(start, min(start + self._plan.chunk, self._steps))
             for node in self._network.nodes:
@@ -104,14 +183,13 @@ class BatchRun:
                 if self._clock is not None and not isinstance(node, Input):
                     spent = time.perf_counter() - begun
                     self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
-        for p in self._network.populations:
-            self._results.counts[p.name][self._rows] = self._counted(p, "counts")
-            if p.name in self._results.events:
-                self._results.events[p.name][self._rows] = self._counted(p, "events")
 
     def _counted(self, node: Population, what: str) -> npt.NDArray[np.integer[Any]]:
         """Return counts as (n, *shape)."""
-        counts = getattr(self._membranes[node.name], what)
+        membranes = self._membranes[node.name]
+        counts = getattr(membranes, what)
+        if isinstance(membranes, Membranes) and membranes.fresh:
+            return np.zeros(1, np.int64)
         if node.name in self._layers:
             by_channel = counts[..., : channels_of(node.shape)].transpose(0, 2, 1)
             return np.asarray(by_channel.reshape(self._n, *node.shape))
@@ -127,9 +205,13 @@ class BatchRun:
             self._sent[node.name] = self._buffer(node)
             if isinstance(node, Population):
                 self._fire(node)
-                self._record(node)
             else:
                 self._relay(node)
+        if not self._ahead:
+            self._execute()
+            self._begin()
+        if isinstance(node, Population):
+            self._record(node)
         self._release(node.name)
 
     def _buffer(self, node: Population | Relay) -> Sent:
@@ -155,7 +237,7 @@ class BatchRun:
         last_reader = self._program.last_reader
         for source in [s for s in self._sent if last_reader.get(s, name) == name]:
             reach = self._plan.reach[source]
-            if reach:
+            if reach and not self._ahead:
                 self._tails[source] = self._sent[source].tail(reach)
             del self._sent[source]
 
@@ -184,8 +266,7 @@ class BatchRun:
                 biased=biased,
                 firing=fires,
                 memory=self._program.memory,
-                pool=self._pool,
-                threads=self._threads,
+                calls=self._calls,
             )
 
     def _events(self, node: Population | Readout, piece: Span) -> list[Arriving]:
@@ -204,19 +285,24 @@ class BatchRun:
             constant, fires = self._constant(node, piece), firing.covers(piece.start)
             if constant is None and not fires:
                 continue
-            current = np.zeros((1, node.size)) if constant is None else constant
-            plain = from_stored(current.reshape(-1, *stored_shape(node.shape)), node.shape)
-            by_position = plain.reshape(len(plain), channels_of(node.shape), -1).transpose(0, 2, 1)
-            steps = self._steps_in_buffer(node.name, piece)
+            currents = layer.room(1 if constant is None else len(constant))
+            if constant is not None:
+                self._before.append(partial(self._fill, node, layer, piece, currents))
             layer.advance(
                 self._membranes[node.name],
-                by_position,
+                currents,
                 bits,
-                steps,
+                self._steps_in_buffer(node.name, piece),
                 firing=fires,
-                pool=self._pool,
-                threads=self._threads,
+                calls=self._calls,
             )
+
+    def _fill(
+        self, node: Population, layer: AnalogLayer, piece: Span, currents: FloatArray
+    ) -> None:
+        constant = self._constant(node, piece)
+        assert constant is not None
+        layer.fill(currents, constant)
 
     def _fire_dense(self, node: Population) -> None:
         neurons, membranes = self._program.neurons(node), self._membranes[node.name]
@@ -251,47 +337,64 @@ class BatchRun:
                 values += constant.reshape(-1, *values.shape[2:])
 
     def _read(self, node: Readout) -> None:
-        accumulated, total = self._results.accumulated[node.name], self._sums[node.name]
         layer = self._layers.get(node.name)
         for piece in self._pieces(node):
-            constant = self._constant(node, piece)
             if isinstance(layer, EventLayer):
-                sums = self._sums_of_events(node, layer, piece)
+                found = self._sums_of_events(node, layer, piece)
+                self._after.append(partial(self._accumulate_integers, node, layer, piece, found))
             else:
                 sums = self._arriving(node, piece)
-            currents = np.zeros((piece.stop - piece.start, *total.shape))
-            if sums is not None:
-                currents += sums
-            if constant is not None:
-                currents += constant.reshape(-1, *total.shape[1:])
-            currents[0] += total
-            np.add.accumulate(currents, axis=0, out=currents)
-            total[...] = currents[-1]
-            span = Span(node.start, node.start + len(accumulated)).within(piece)
-            if span:
-                seen = currents[span.start - piece.start : span.stop - piece.start]
-                steps = slice(span.start - node.start, span.stop - node.start)
-                accumulated[steps, self._rows] = from_stored(seen, node.shape)
+                self._after.append(partial(self._accumulate, node, piece, sums))
 
-    def _sums_of_events(self, node: Readout, layer: EventLayer, piece: Span) -> FloatArray | None:
+    def _accumulate_integers(
+        self, node: Readout, layer: EventLayer, piece: Span, sums: npt.NDArray[np.int32] | None
+    ) -> None:
+        """Add the sums of a layer of events to a readout."""
+        currents = None
+        if sums is not None:
+            plain = sums[..., : channels_of(node.shape)].transpose(2, 0, 3, 1) * layer.numbers.unit
+            by_step = plain.reshape(len(plain), self._n, *node.shape)
+            currents = to_stored(by_step, node.shape)
+        self._accumulate(node, piece, currents)
+
+    def _accumulate(self, node: Readout, piece: Span, sums: FloatArray | None) -> None:
+        """Add what arrived in the steps of a piece to a readout."""
+        accumulated, total = self._results.accumulated[node.name], self._sums[node.name]
+        currents = np.zeros((piece.stop - piece.start, *total.shape))
+        if sums is not None:
+            currents += sums
+        constant = self._constant(node, piece)
+        if constant is not None:
+            currents += constant.reshape(-1, *total.shape[1:])
+        currents[0] += total
+        np.add.accumulate(currents, axis=0, out=currents)
+        total[...] = currents[-1]
+        span = Span(node.start, node.start + len(accumulated)).within(piece)
+        if span:
+            seen = currents[span.start - piece.start : span.stop - piece.start]
+            steps = slice(span.start - node.start, span.stop - node.start)
+            accumulated[steps, self._rows] = from_stored(seen, node.shape)
+
+    def _sums_of_events(
+        self, node: Readout, layer: EventLayer, piece: Span
+    ) -> npt.NDArray[np.int32] | None:
+        """Return the sums of each step, (n, positions, steps, channels), once calls have run."""
         arriving, length = self._events(node, piece), piece.stop - piece.start
         if not arriving:
             return None
         sums = np.empty((self._n, layer.positions, length, layer.channels), np.int32)
         layer.advance(
             self._program.method(layer, arriving, length),
-            Membranes(sums, sums),
+            Membranes(sums, sums, layer.numbers.v_init),
             arriving,
             sums,
             slice(0, length),
             biased=False,
             firing=False,
             memory=self._program.memory,
-            pool=self._pool,
-            threads=self._threads,
+            calls=self._calls,
         )
-        plain = sums[..., : channels_of(node.shape)].transpose(2, 0, 3, 1) * layer.numbers.unit
-        return to_stored(plain.reshape(length, self._n, *node.shape), node.shape)
+        return sums
 
     def _pieces(self, node: Fed, *spans: Span) -> list[Span]:
         """Cut the chunk where what drives the node, or the given span, begins or ends."""

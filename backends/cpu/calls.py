@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,23 +18,43 @@ import numpy.typing as npt
 
 from snnconvert.backends.cpu.kernels.layer import HEADER, SCRATCH
 from snnconvert.backends.cpu.kernels.native import Kernel
+from snnconvert.backends.cpu.kernels.sequence import OPEN, sequence_kernel
 
 Arguments: TypeAlias = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Membranes:
-    """State of a layer: (n, positions, padded channels) voltages and int32 counts."""
+    """State of a layer: (n, positions, padded channels) voltages and int32 counts.
+
+    Attributes
+    ----------
+    voltage, counts : arrays
+        Undefined until the first steps have been computed.
+    v_init : (1 or positions, channels) array
+        What the first steps begin with.
+    fresh : bool
+        Whether no steps have been added yet.
+    """
 
     voltage: npt.NDArray[Any]
     counts: npt.NDArray[np.int32]
+    v_init: npt.NDArray[Any]
+    fresh: bool = True
 
 
 class Workspace(threading.local):
-    """Memory of each thread that batch after batch is written to: its pages are touched once."""
+    """Memory of each thread that batch after batch is written to: its pages are touched once.
+
+    Attributes
+    ----------
+    runs : dict
+        What the thread has prepared for batches of the same size.
+    """
 
     def __init__(self) -> None:
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self.runs: dict[Any, Any] = {}
 
     def array(self, name: str, size: int, dtype: Any) -> npt.NDArray[Any]:
         """Return a flat array of at least `size` numbers; what it holds is undefined."""
@@ -41,13 +64,13 @@ class Workspace(threading.local):
             self._arrays[name] = held
         return held
 
-    def membranes(self, name: str, shape: tuple[int, ...], dtype: Any) -> Membranes:
-        """Return voltages, undefined, and counts of 0."""
+    def membranes(self, name: str, n: int, v_init: npt.NDArray[Any], positions: int) -> Membranes:
+        """Return the state of so many samples before the first step."""
+        shape = (n, positions, v_init.shape[-1])
         size = math.prod(shape)
-        voltage = self.array(f"voltages of {name}", size, dtype)[:size].reshape(shape)
+        voltage = self.array(f"voltages of {name}", size, v_init.dtype)[:size].reshape(shape)
         counts = self.array(f"counts of {name}", size, np.int32)[:size].reshape(shape)
-        counts[...] = 0
-        return Membranes(voltage, counts)
+        return Membranes(voltage, counts, v_init)
 
 
 def header(
@@ -75,6 +98,14 @@ def header(
     head[7:9] = threshold.ctypes.data, threshold.strides[0] if len(threshold) > 1 else 0
     head[9:11] = out.ctypes.data + steps.start * out.strides[2], out.strides[1]
     more[9] = out.strides[0]
+    if membranes.fresh:
+        v_init = membranes.v_init
+        head[15:17] = v_init.ctypes.data, v_init.strides[0] if len(v_init) > 1 else 0
+        head[17] = 0
+    else:
+        head[15:17], more[15] = (voltage.ctypes.data, voltage.strides[1]), voltage.strides[0]
+        head[17] = -1
+    membranes.fresh = False
     return head, more
 
 
@@ -85,40 +116,103 @@ def split(positions: int, threads: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def call(
-    kernel: Kernel,
-    arguments: Arguments,
-    parts: Sequence[tuple[int, int]],
-    *,
-    pool: Executor | None,
-    scratch: int = 0,
-    memory: Workspace | None = None,
-) -> None:
-    """Run a kernel over the parts of a sample, side by side where there is a pool.
+class Calls:
+    """Kernels to run one after the other, each by all threads on parts of a sample.
+
+    All are run in one go, by one call of each thread: what lies between two kernels is an atomic
+    number. They may be run again and again; what their arguments point to is held.
 
     Parameters
     ----------
-    parts : sequence of (first, last)
-        Positions; they become the first two arguments.
-    scratch : int
-        Numbers of 64 bits, in `memory`, that the kernel may write in each part.
+    threads : int
+    memory : Workspace
+        Of the thread that adds calls; the others' scratch memory lies there too.
     """
 
-    def one(part: tuple[int, int]) -> None:
-        own = arguments.copy()
-        own[:2] = part
-        if memory is not None and scratch:
-            own[SCRATCH] = memory.array("scratch", scratch, np.int64).ctypes.data
-        kernel(own)
+    def __init__(self, threads: int, memory: Workspace) -> None:
+        self._threads, self._memory = threads, memory
+        self._places: list[list[tuple[int, int]]] = [[] for _ in range(threads)]
+        self._tables: list[Arguments] = []
+        self._held: list[Any] = []
 
+    def add(
+        self,
+        kernel: Kernel,
+        arguments: Arguments,
+        positions: int,
+        held: Sequence[Any],
+        scratch: int = 0,
+    ) -> None:
+        """Add a call.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        arguments : int64 array
+            The first two become the first and last position of a thread's part.
+        positions : int
+        held : sequence
+            Whose addresses are among the arguments.
+        scratch : int
+            Numbers of 64 bits that the kernel may write in each part.
+        """
+        parts = split(positions, self._threads)
+        own = np.tile(arguments, (len(parts), 1))
+        own[:, :2] = parts
+        self._held += [own, kernel, *held]
+        if scratch:
+            rooms = [self._memory.array(f"scratch {i}", scratch, np.int64) for i in range(len(own))]
+            own[:, SCRATCH] = [room.ctypes.data for room in rooms]
+            self._held += rooms
+        first, size = own.ctypes.data, own.strides[0]
+        for thread, places in enumerate(self._places):
+            busy = thread < len(own)
+            places.append((kernel.address if busy else 0, first + thread * size if busy else 0))
+        self._tables.clear()
+
+    def run(self, pool: Executor | None) -> None:
+        """Run all calls; the threads but this one are the pool's."""
+        if not self._places[0]:
+            return
+        if not self._tables:
+            self._tables = [np.array(places, np.int64) for places in self._places]
+        arrivals = np.zeros(1, np.int64)
+        shared = len(self._places[0]), arrivals.ctypes.data, self._threads, _yielding()
+        _together(
+            sequence_kernel(),
+            [np.array([table.ctypes.data, *shared], np.int64) for table in self._tables],
+            arrivals,
+            pool,
+        )
+
+
+def _together(
+    kernel: Callable[[Arguments], None],
+    arguments: Sequence[Arguments],
+    arrivals: Arguments,
+    pool: Executor | None,
+) -> None:
+    """Run a kernel that waits for the others, with the first arguments in this thread."""
     others: list[Future[None]] = []
     try:
         if pool is not None:
-            for part in parts[1:]:
-                others.append(pool.submit(one, part))
-        for part in parts if pool is None else parts[:1]:
-            one(part)
+            with _submitting:  # or two runs would wait for each other's threads
+                others += [pool.submit(kernel, own) for own in arguments[1:]]
+        kernel(arguments[0])
+    except BaseException:
+        arrivals[0] = OPEN  # those that wait for this thread need not
+        raise
     finally:  # an interruption must not free arrays whose addresses kernels still hold
         wait(others)
     for other in others:
         other.result()
+
+
+_submitting = threading.Lock()
+
+
+@cache
+def _yielding() -> int:
+    """Return the address of the function that gives the processor away, 0 where there is none."""
+    function = getattr(ctypes.CDLL(None), "sched_yield", None) if os.name == "posix" else None
+    return ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0

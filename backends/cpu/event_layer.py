@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.cpu.arena import Arena
-from snnconvert.backends.cpu.calls import Arguments, Membranes, Workspace, call, header, split
+from snnconvert.backends.cpu.calls import Arguments, Calls, Membranes, Workspace, header
 from snnconvert.backends.cpu.fixed_point import LANES, FixedPoint, padded
 from snnconvert.backends.cpu.kernels.index import SLACK, events_of
 from snnconvert.backends.cpu.kernels.layer import (
@@ -163,10 +162,7 @@ class EventLayer:
 
     def membranes(self, n: int, memory: Workspace) -> Membranes:
         """Return the state of so many samples before the first step."""
-        shape = (n, self.positions, self.channels)
-        state = memory.membranes(self.node.name, shape, np.int32)
-        state.voltage[...] = self.numbers.v_init
-        return state
+        return memory.membranes(self.node.name, n, self.numbers.v_init, self.positions)
 
     def advance(
         self,
@@ -179,10 +175,9 @@ class EventLayer:
         biased: bool,
         firing: bool,
         memory: Workspace,
-        pool: Executor | None,
-        threads: int,
+        calls: Calls,
     ) -> None:
-        """Advance all samples by some steps.
+        """Add the calls that advance all samples by some steps.
 
         Parameters
         ----------
@@ -198,8 +193,7 @@ class EventLayer:
         biased, firing : bool
             Whether the bias flows, and whether neurons may fire.
         memory : Workspace
-        pool, threads : Executor, int
-            Threads for parts of one sample.
+        calls : Calls
         """
         length = steps.stop - steps.start
         kernel = layer_kernel(self.form(method, length))
@@ -219,13 +213,14 @@ class EventLayer:
             if method == "events" and not self.feeds[part.feed].diagonal
         ]
         scratch = self._scratch(length, arriving) if method == "events" else 0
-        parts = split(self.positions, threads)
+        held = [membranes.voltage, membranes.counts, out, *(part.bits for part in arriving)]
         for sample in range(len(out)):
             own = arguments + sample * more
             for place, part in listed:
-                ends = events_of(part.bits[sample], memory, str(part.feed))
+                ends = events_of(part.bits[sample], memory, str(part.feed), calls)
+                held.append(ends)
                 own[place] = ends.ctypes.data + 8 * part.first
-            call(kernel, own, parts, pool=pool, scratch=scratch, memory=memory)
+            calls.add(kernel, own, self.positions, held, scratch)
 
     def _feed(self, method: Method, part: Arriving) -> tuple[Arguments, Arguments]:
         """Return the arguments of a feed for the first sample, and what further ones add."""
@@ -234,7 +229,7 @@ class EventLayer:
         source, next_source = bits.ctypes.data + part.first * step, bits.strides[0]
         shift = taps.shift // 8 if taps.diagonal else 0
         if method == "events" and not taps.diagonal:  # the source is a list, made for each sample
-            width, step, source, next_source = 8 * bits.shape[2], 8, 0, 0
+            width, step, source, next_source = 8 * (bits.shape[2] + 1), 8, 0, 0
         places = self._tap_places(part.feed, width, method)
         addresses = source, taps.starts.ctypes.data, places.ctypes.data
         kind = DIAGONAL if taps.diagonal else ROWS

@@ -94,6 +94,12 @@ class Program:
         fed = [n for n in self.network.nodes if not isinstance(n, Input)]
         return all(n.name in self.layers and self.fits(self.layers[n.name], steps) for n in fed)
 
+    def settled(self, steps: int) -> bool:
+        """Tell whether the kernels of a run are known beforehand: one chunk, all methods chosen."""
+        layers = [layer for layer in self.layers.values() if isinstance(layer, EventLayer)]
+        chosen = all(layer.node.name in self._methods for layer in layers)
+        return chosen and steps <= self.plan.chunk and self.all_events(steps)
+
     def method(self, layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Method:
         """Return how a layer is computed: chosen in the first steps in which spikes may arrive."""
         with self._lock:

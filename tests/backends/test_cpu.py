@@ -158,6 +158,23 @@ def test_chunks_and_threads_change_nothing(
 
 
 @some
+@given(cases(), st.integers(1, 3), st.lists(st.permutations(range(4)), min_size=2, max_size=4))
+def test_runs_that_repeat_prepared_calls_equal_the_reference(
+    case: Case, threads: int, orders: list[list[int]]
+) -> None:
+    """Batches of different samples and sizes, on one simulation."""
+    simulation = CpuBackend().emit(case.network, threads=threads)
+    reference = ReferenceSimulation(simulation.executable)
+    n = len(next(iter(case.samples.values())))
+    for order in orders:
+        rows = [row % n for row in order[: 1 + order[0]]]
+        samples = {name: array[rows] for name, array in case.samples.items()}
+        expected = reference.run(samples, case.timesteps)
+        for _ in range(2):
+            assert_same_run(simulation.run(samples, case.timesteps), expected)
+
+
+@some
 @given(cases(), st.integers(2, 9))
 def test_integer_weights_equal_the_reference(case: Case, bits: int) -> None:
     simulation = CpuBackend().emit(replace(case.network, weight_bits=bits), threads=1)

@@ -20,7 +20,7 @@ from networks import Case, assert_same_run, cases
 from snnconvert.backends.base import prepare
 from snnconvert.backends.cpu import CpuBackend, CpuSimulation
 from snnconvert.backends.cpu.arena import LEAST, LINE, Arena
-from snnconvert.backends.cpu.calls import Workspace, call, split
+from snnconvert.backends.cpu.calls import Calls, Workspace, _together, split
 from snnconvert.backends.cpu.choose import cheapest, density
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import fixed_point
@@ -347,19 +347,29 @@ def test_bits_hold_the_spikes(n: int, steps: int, shape: tuple[int, ...], seed: 
     np.testing.assert_array_equal(to_frames(bits, shape), frames)
 
 
-@given(rows=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
-def test_events_are_the_channels_that_spiked(rows: int, width: int, seed: int) -> None:
+@given(
+    rows=st.integers(1, 9),
+    width=st.integers(1, 9),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_events_are_the_channels_that_spiked(
+    rows: int, width: int, threads: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     spikes = (rng.random((rows, 2, 8 * width)) < 0.3) & (rng.random((rows, 2, 1)) < 0.8)
-    memory = Workspace()
-    ends = events_of(np.packbits(spikes, axis=-1, bitorder="little"), memory, "0")
+    memory, calls = Workspace(), Calls(threads, Workspace())
+    ends = events_of(np.packbits(spikes, axis=-1, bitorder="little"), memory, "0", calls)
+    with ThreadPoolExecutor(threads) as pool:
+        calls.run(pool)
     first = memory.array("events 0", 1, np.uint16).ctypes.data
-    places = (ends[: 2 * rows + 1] - first) // 2
+    places = (ends[: 3 * rows].reshape(rows, 3) - first) // 2
     events = memory.array("events 0", 1, np.uint16)
-    for row, (start, stop) in enumerate(itertools.pairwise(places)):
-        np.testing.assert_array_equal(
-            events[start:stop], np.flatnonzero(spikes.reshape(2 * rows, -1)[row])
-        )
+    for position, edges in enumerate(places):
+        for step, (start, stop) in enumerate(itertools.pairwise(edges)):
+            np.testing.assert_array_equal(
+                events[start:stop], np.flatnonzero(spikes[position, step])
+            )
 
 
 def test_large_tables_begin_at_cache_lines_and_are_zero() -> None:
@@ -381,21 +391,53 @@ def test_positions_are_split_evenly() -> None:
 
 
 def test_an_interruption_waits_for_kernels_in_other_threads() -> None:
-    """They hold addresses of arrays that the interrupted frames own."""
-    begun, done = threading.Event(), []
+    """They hold addresses of arrays that the interrupted frames own, and wait for its part."""
+    begun, done, arrivals = threading.Event(), [], np.zeros(1, np.int64)
 
     def kernel(arguments: npt.NDArray[np.int64]) -> None:
         if arguments[0] == 0:
             begun.wait()
             raise KeyboardInterrupt
         begun.set()
+        while not arrivals[0]:
+            time.sleep(0.01)
         time.sleep(0.1)
         done.append(int(arguments[0]))
 
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(KeyboardInterrupt):
-            call(kernel, np.zeros(2, np.int64), [(0, 1), (1, 2)], pool=pool)
+            _together(kernel, [np.array([i], np.int64) for i in range(2)], arrivals, pool)
         assert done == [1]
+
+
+def adding(name: str) -> native.Kernel:
+    """The kernel that writes the sum of its inputs to each of its positions."""
+    e = Emitter(name)
+    first, last, inputs, count, out = (e.argument(i) for i in range(5))
+    total = e.variable(LONG(0))
+    with e.loop(LONG(0), count) as i:
+        e.set(total, e.add(e.get(total), e.load(e.add(inputs, e.multiply(i, LONG(8))), LONG)))
+    with e.loop(first, last) as position:
+        e.store(e.get(total), e.add(out, e.multiply(position, LONG(8))))
+    return native.compile_kernel(name, e.text())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_call_sees_what_all_threads_wrote_before(threads: int) -> None:
+    """Also with more threads than processors, and with fewer positions than threads."""
+    kernel, calls = adding("adding"), Calls(threads, Workspace())
+    layers = [np.ones(7, np.int64), *(np.zeros(n, np.int64) for n in (7, 3, 11, 1, 4))]
+    for source, target in itertools.pairwise(layers):
+        addresses = [source.ctypes.data, len(source), target.ctypes.data]
+        arguments = np.array([0, 0, *addresses], np.int64)
+        calls.add(kernel, arguments, len(target), (source, target))
+    with ThreadPoolExecutor(threads) as pool:
+        for first in (1, 2, 3):
+            layers[0][:] = first
+            calls.run(pool)
+            expected = first * np.array([1, 7, 7 * 7, 7 * 7 * 3, 7 * 7 * 3 * 11, 7 * 7 * 3 * 11])
+            assert [int(layer[0]) for layer in layers] == expected.tolist()
+            assert all((layer == layer[0]).all() for layer in layers)
 
 
 @pytest.fixture

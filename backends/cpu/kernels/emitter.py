@@ -133,6 +133,35 @@ class Emitter:
         builder.position_at_end(done)
 
     @contextmanager
+    def repeat(self, condition: Callable[[], Any]) -> Iterator[None]:
+        """Repeat what is written inside as long as a condition holds."""
+        builder = self.builder
+        test = builder.append_basic_block("again")
+        body = builder.append_basic_block("repeated")
+        done = builder.append_basic_block("over")
+        builder.branch(test)
+        builder.position_at_end(test)
+        builder.cbranch(condition(), body, done)
+        builder.position_at_end(body)
+        yield
+        builder.branch(test)
+        builder.position_at_end(done)
+
+    def call(self, address: Any, kind: Any, *arguments: Any) -> None:
+        """Call a function of a type at an address; what it returns is dropped."""
+        self.builder.call(self.builder.inttoptr(address, kind.as_pointer()), arguments)
+
+    def add_shared(self, address: Any, value: Any) -> None:
+        """Add to an integer that other threads add to; what was written before is seen by them."""
+        place = self.builder.inttoptr(address, value.type.as_pointer())
+        self.builder.atomic_rmw("add", place, value, "acq_rel")
+
+    def load_shared(self, address: Any, kind: Any) -> Any:
+        """Return an integer that other threads write, and see what they wrote before."""
+        place = self.builder.inttoptr(address, kind.as_pointer())
+        return self.builder.load_atomic(place, "acquire", kind.width // 8)
+
+    @contextmanager
     def when(self, condition: Any) -> Iterator[None]:
         """Do what is written inside only where a condition holds."""
         with self.builder.if_then(condition):

@@ -36,7 +36,7 @@ from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
 Method = Literal["patterns", "events"]
 
-HEADER = 15
+HEADER = 18
 """Arguments in front of the feeds."""
 
 FEED = 7
@@ -157,9 +157,11 @@ class _Layer:
     Arguments: 0 first position, 1 last position, 2 steps, 3 voltages, 4 counts, 5 biases, 6 bytes
     of biases a position, 7 thresholds, 8 bytes of thresholds a position, 9 spikes out (or sums),
     10 their bytes a position, 11 feeds, 12 scratch for lists, 13 rows of events, 14 their bytes a
-    block of channels. A feed: kind, source spikes (or ends of events), starts of the taps, taps
-    (offset into the source; address of the table, or number of the first row of events), bytes of
-    the source a step, bytes of its channels, first byte of a diagonal feed's channels.
+    block of channels, 15 voltages before the first step, 16 their bytes a position, 17 what the
+    counts are masked by before it: 0 or -1. A feed: kind, source spikes (or ends of events),
+    starts of the taps, taps (offset into the source; address of the table, or number of the first
+    row of events), bytes of the source a step, bytes of its channels, first byte of a diagonal
+    feed's channels.
     """
 
     def __init__(self, form: Form) -> None:
@@ -174,6 +176,7 @@ class _Layer:
         self.out, self.out_position, self.feeds, self.scratch, self.table, self.table_block = (
             e.argument(i) for i in range(9, 15)
         )
+        self.initial, self.initial_stride, self.counted = (e.argument(i) for i in range(15, 18))
         self.narrow = SHORT if form.narrow else INT
         self.sums = vector(self.narrow, form.lanes)
         self.wide = vector(INT, form.lanes)
@@ -455,9 +458,12 @@ class _State:
         self.voltage = e.add(layer.voltages, e.multiply(neuron, LONG(layer.number_bytes)))
         self.count = e.add(layer.counts, e.multiply(neuron, LONG(4)))
         threshold = e.add(layer.thresholds, e.multiply(position, layer.threshold_stride), inside)
+        initial = e.add(layer.initial, e.multiply(position, layer.initial_stride), inside)
         size, kinds = layer.number_bytes * form.lanes, range(form.vectors)
-        self.v = [e.variable(e.load(self.voltage, layer.state, size * k)) for k in kinds]
-        self.n = [e.variable(e.load(self.count, layer.wide, 4 * form.lanes * k)) for k in kinds]
+        self.v = [e.variable(e.load(initial, layer.state, size * k)) for k in kinds]
+        mask = e.splat(e.builder.trunc(layer.counted, INT), form.lanes)
+        counts = (e.load(self.count, layer.wide, 4 * form.lanes * k) for k in kinds)
+        self.n = [e.variable(e.builder.and_(count, mask)) for count in counts]
         self.thresholds = [e.load(threshold, layer.state, size * k) for k in kinds]
 
     def advance(self, k: int, current: Any) -> Any:

@@ -13,7 +13,6 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,6 @@ import numpy.typing as npt
 
 from snnconvert.backends.kernel_cache import cache_folder
 
-Kernel = Callable[[npt.NDArray[np.int64]], None]
-"""Takes its arguments as one array of 64-bit integers: numbers and addresses."""
-
 CHECK = 32
 """Bytes of the checksum in front of kept code."""
 
@@ -34,6 +30,24 @@ _WIDE = (("avx512bw", 64), ("avx2", 32))
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _lock = threading.Lock()
 _engines: list[Any] = []
+
+
+class Kernel:
+    """Compiled code; takes its arguments as one array of 64-bit integers: numbers and addresses.
+
+    Parameters
+    ----------
+    address : int
+        Of a function ``void name(int64 *)``.
+    """
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+        self._function = _SIGNATURE(address)
+
+    def __call__(self, arguments: npt.NDArray[np.int64]) -> None:
+        """Run it, without the global interpreter lock."""
+        self._function(arguments.ctypes.data)
 
 
 class Processor:
@@ -86,12 +100,7 @@ def compile_kernel(name: str, text: str) -> Kernel:
             _keep(path, code)
         engine = _engine(host, code)
         _engines.append(engine)  # its code lives as long as the process
-        function = _SIGNATURE(engine.get_function_address(name))
-
-    def kernel(arguments: npt.NDArray[np.int64]) -> None:
-        function(arguments.ctypes.data)
-
-    return kernel
+        return Kernel(engine.get_function_address(name))
 
 
 def _machine_code(host: Processor, text: str) -> bytes:

@@ -1,0 +1,53 @@
+"""Kernels one after the other, in one call: threads meet behind each of them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from llvmlite import ir
+
+from snnconvert.backends.cpu.kernels.emitter import INT, LONG, Emitter
+from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
+
+SPINS = 2000
+"""How often a thread looks whether the others have come before it gives its processor away."""
+
+OPEN = 2**62
+"""A number of arrivals with which no thread waits any more."""
+
+_KERNEL = ir.FunctionType(ir.VoidType(), [LONG.as_pointer()])
+_YIELD = ir.FunctionType(INT, [])
+
+
+@cache
+def sequence_kernel() -> Kernel:
+    """Return the kernel that calls others.
+
+    Its arguments: calls (function or 0, its arguments), their number, address of the number of
+    arrivals, threads, address of `sched_yield` or 0.
+    """
+    return compile_kernel("sequence", _emit())
+
+
+def _emit() -> str:
+    e = Emitter("sequence")
+    calls, count, arrivals, threads, give_way = (e.argument(i) for i in range(5))
+    with e.loop(LONG(0), count) as i:
+        place = e.add(calls, e.multiply(i, LONG(16)))
+        function = e.load(place, LONG)
+        with e.when(e.builder.icmp_signed("!=", function, LONG(0))):
+            arguments = e.builder.inttoptr(e.load(place, LONG, 8), LONG.as_pointer())
+            e.call(function, _KERNEL, arguments)
+        with e.when(e.builder.icmp_signed(">", threads, LONG(1))):
+            e.add_shared(arrivals, LONG(1))
+            all_there = e.multiply(threads, e.add(i, LONG(1)))
+            spins = e.variable(LONG(0))
+            with e.repeat(
+                lambda: e.builder.icmp_signed("<", e.load_shared(arrivals, LONG), all_there)
+            ):
+                e.set(spins, e.add(e.get(spins), LONG(1)))
+                patient = e.builder.icmp_signed(">", e.get(spins), LONG(SPINS))
+                possible = e.builder.icmp_signed("!=", give_way, LONG(0))
+                with e.when(e.builder.and_(patient, possible)):
+                    e.call(give_way, _YIELD)
+    return e.text()
