@@ -14,6 +14,7 @@ import numpy.typing as npt
 from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.calls import Calls, Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
+from snnconvert.backends.cpu.kernels.counts import write_counts
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program
 from snnconvert.backends.cpu.results import Results
@@ -169,9 +170,7 @@ class BatchRun:
             self._execute()
             self._prepared = True
         for p in self._network.populations:
-            self._results.counts[p.name][self._rows] = self._counted(p, "counts")
-            if p.name in self._results.events:
-                self._results.events[p.name][self._rows] = self._counted(p, "events")
+            self._write_counts(p)
         del self._samples, self._results, self._analog  # a prepared run outlives them
 
     def _advance_all(self) -> None:
@@ -184,15 +183,21 @@ class BatchRun:
                     spent = time.perf_counter() - begun
                     self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
 
-    def _counted(self, node: Population, what: str) -> npt.NDArray[np.integer[Any]]:
-        """Return counts as (n, *shape)."""
+    def _write_counts(self, node: Population) -> None:
+        counts = self._results.counts[node.name][self._rows]
         membranes = self._membranes[node.name]
-        counts = getattr(membranes, what)
-        if isinstance(membranes, Membranes) and membranes.fresh:
-            return np.zeros(1, np.int64)
-        if node.name in self._layers:
-            by_channel = counts[..., : channels_of(node.shape)].transpose(0, 2, 1)
-            return np.asarray(by_channel.reshape(self._n, *node.shape))
+        if not isinstance(membranes, Membranes):
+            counts[...] = self._counted(node, membranes.counts)
+            if node.name in self._results.events:
+                events = self._results.events[node.name]
+                events[self._rows] = self._counted(node, membranes.events)
+        elif not membranes.fresh:
+            write_counts(membranes.counts, channels_of(node.shape), counts)
+
+    def _counted(
+        self, node: Population, counts: npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.integer[Any]]:
+        """Return the counts of dense neurons as (n, *shape)."""
         return from_stored(counts.reshape(self._n, *stored_shape(node.shape)), node.shape)
 
     def _advance(self, node: Input | Fed) -> None:

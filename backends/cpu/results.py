@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import RunResult, decode
-from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.neurons import spike_values
 
@@ -31,7 +34,7 @@ def empty_results(
     values = {p.name: spike_values(p.neuron) for p in network.populations}
     return Results(
         accumulated={r.name: np.zeros((timesteps, n, *r.shape)) for r in network.readouts},
-        counts={p.name: np.zeros((n, *p.shape), np.int64) for p in network.populations},
+        counts=_zeros({p.name: (n, *p.shape) for p in network.populations}),
         events={
             p.name: np.zeros((n, *p.shape), np.int64)
             for p in network.populations
@@ -43,6 +46,15 @@ def empty_results(
             if p.name in recorded
         },
     )
+
+
+def _zeros(shapes: Mapping[str, Shape]) -> dict[str, npt.NDArray[np.int64]]:
+    """Return arrays of zeros, all in one piece: where that is large, it comes in large pages."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    ends = list(itertools.accumulate(sizes, initial=0))
+    whole = np.zeros(ends[-1], np.int64)
+    pairs = zip(shapes.items(), itertools.pairwise(ends), strict=True)
+    return {name: whole[first:last].reshape(shape) for (name, shape), (first, last) in pairs}
 
 
 def run_result(network: Network, results: Results, latency: int) -> RunResult:

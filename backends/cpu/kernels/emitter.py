@@ -77,9 +77,11 @@ class Emitter:
             first = self.builder.add(first, other)
         return first
 
-    def multiply(self, first: Any, second: Any) -> Any:
+    def multiply(self, first: Any, *others: Any) -> Any:
         """Return a product."""
-        return self.builder.mul(first, second)
+        for other in others:
+            first = self.builder.mul(first, other)
+        return first
 
     def shift_right(self, value: Any, bits: int) -> Any:
         """Return an unsigned number shifted; to the left where `bits` is negative."""
