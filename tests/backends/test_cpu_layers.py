@@ -25,6 +25,7 @@ from snnconvert.backends.cpu.choose import cheapest, density
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import fixed_point
 from snnconvert.backends.cpu.kernels import native
+from snnconvert.backends.cpu.kernels.counts import write_counts
 from snnconvert.backends.cpu.kernels.emitter import LONG, Emitter
 from snnconvert.backends.cpu.kernels.index import events_of
 from snnconvert.backends.cpu.kernels.layer import Method
@@ -372,6 +373,22 @@ def test_events_are_the_channels_that_spiked(
             )
 
 
+@given(
+    n=st.integers(1, 3),
+    positions=st.integers(1, 9),
+    channels=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_counts_are_written_channel_by_channel(
+    n: int, positions: int, channels: int, seed: int
+) -> None:
+    counts = np.random.default_rng(seed).integers(0, 2**31, (n, positions, 32), np.int32)
+    results = np.full((n + 1, channels, positions), -1, np.int64)
+    write_counts(counts, channels, results[1:])
+    np.testing.assert_array_equal(results[1:], counts[..., :channels].transpose(0, 2, 1))
+    assert (results[0] == -1).all()
+
+
 def test_large_tables_begin_at_cache_lines_and_are_zero() -> None:
     arena = Arena()
     arrays = [arena.zeros((LEAST + 7,), np.uint8), arena.zeros((LEAST,), np.int32)]
@@ -438,6 +455,24 @@ def test_every_call_sees_what_all_threads_wrote_before(threads: int) -> None:
             expected = first * np.array([1, 7, 7 * 7, 7 * 7 * 3, 7 * 7 * 3 * 11, 7 * 7 * 3 * 11])
             assert [int(layer[0]) for layer in layers] == expected.tolist()
             assert all((layer == layer[0]).all() for layer in layers)
+
+
+def test_many_at_once_do_not_wait_for_each_other() -> None:
+    """Each needs two threads beside its own; the pool they share has three."""
+    kernel = adding("adding")
+    one, out = np.ones(1, np.int64), np.zeros((8, 3), np.int64)
+
+    def work(row: int) -> None:
+        calls = Calls(3, Workspace())
+        addresses = [one.ctypes.data, 1, out[row].ctypes.data]
+        for _ in range(20):
+            calls.add(kernel, np.array([0, 0, *addresses], np.int64), 3, ())
+        for _ in range(10):
+            calls.run(pool)
+
+    with ThreadPoolExecutor(3) as pool, ThreadPoolExecutor(8) as users:
+        list(users.map(work, range(8)))
+    assert (out == 1).all()
 
 
 @pytest.fixture
