@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import get_backend, prepare
 from snnconvert.calibration.quantised import quantised_forward
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
@@ -136,7 +137,12 @@ class Rungs:
         # Where every integer counts, a staged run gives the very same ones.
         exactly = self.snn.schedule == "full" or executable.fine
         dtype = np.float64 if exactly else np.float32
-        return lambda rows: quantised_forward(executable, rows, levels, dtype=dtype)[self.readout]
+
+        def run(rows: Batch) -> FloatArray:
+            with one_blas_thread():
+                return quantised_forward(executable, rows, levels, dtype=dtype)[self.readout]
+
+        return run
 
     def _on_cpu(self, network: Network) -> Callable[[Batch], FloatArray]:
         timesteps, simulation = len(self.measured.accuracy), get_backend("cpu").emit(network)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
 from snnconvert.convert.anytime import AnytimeRule
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import DataError, ResumeError, UsageError
 from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.linear import FloatArray
@@ -284,7 +285,8 @@ def _compare(
 ) -> None:
     """Compare the first rows of a batch with the ANN's activations."""
     known = recorders_by_activation(recording)
-    for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
-        if name in known:
-            counts = result.spike_counts[known[name].population.name]
-            known[name].compare(counts[:rows], activation)
+    with one_blas_thread():
+        for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
+            if name in known:
+                counts = result.spike_counts[known[name].population.name]
+                known[name].compare(counts[:rows], activation)

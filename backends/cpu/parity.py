@@ -14,6 +14,7 @@ from snnconvert.backends.base import (
     named_samples,
 )
 from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import ParityError
 from snnconvert.convert.network import Network
 
@@ -56,7 +57,8 @@ def compare_with_reference(
     few = {name: a[:samples] for name, a in named_samples(network, x).items()}
     ours = emitted.run(few, timesteps, record=("*",))
     compared = min(max(allowed, _covering(network, ours, steps, chunk)), steps)
-    reference = ReferenceSimulation(network).run(few, timesteps, record=("*",), stop=compared)
+    with one_blas_thread():
+        reference = ReferenceSimulation(network).run(few, timesteps, record=("*",), stop=compared)
     _refuse_differences(ours, reference, exact)
     return {
         "compared_with": "reference",
