@@ -1,8 +1,8 @@
 """NumPy's matrix products on one thread.
 
-OpenBLAS, which NumPy's wheels bring, lets its threads wait for one another by spinning. The
-products of an evaluation are small: two threads gain little on an idle machine, and where anything
-else wanted the processors they took twenty times as long as one.
+OpenBLAS, which NumPy's wheels bring, lets its threads wait for one another by spinning. The many
+small products of an evaluation wait often: where other processes wanted the processors too, two
+threads took ten to twenty times as long as one.
 """
 
 from __future__ import annotations
