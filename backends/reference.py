@@ -61,15 +61,26 @@ class ReferenceSimulation:
         self.network = network
         self.executable = network
 
-    def run(self, x: Samples, timesteps: int, *, record: Sequence[str] = ()) -> RunResult:
-        """Simulate all samples for a window of `timesteps` (see ``Emitted.run``)."""
+    def run(
+        self,
+        x: Samples,
+        timesteps: int,
+        *,
+        record: Sequence[str] = (),
+        stop: int | None = None,
+    ) -> RunResult:
+        """Simulate all samples for a window of `timesteps` (see ``Emitted.run``).
+
+        With `stop` only the first steps of that, as many as it says: all that is returned is of
+        them. Every readout must have begun by then.
+        """
         network = self.network
         steps = check_timesteps(network, timesteps)
         recorded = recorded_names(network, record)
         state = _State(network, named_samples(network, x))
         accumulated: dict[str, list[FloatArray]] = {r.name: [] for r in network.readouts}
         trains: dict[str, list[Any]] = {name: [] for name in recorded}
-        for t in range(steps):
+        for t in range(steps if stop is None else min(stop, steps)):
             state.advance(t)
             for name in recorded:
                 trains[name].append(state.spikes[name])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import get_backend, prepare
 from snnconvert.calibration.quantised import quantised_forward
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, with_reset
@@ -24,12 +25,19 @@ from snnconvert.reports.ladder import Rung
 Batch: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 LEAST_ROWS = 64
-FREE_WORK = 5e9
-"""Multiply-adds of the ANN that a rung may take anyway: a few seconds."""
+FREE_WORK = 2e9
+"""Multiply-adds of the ANN that a rung may take anyway: a fraction of a second."""
 
-ROWS_A_STEP = 1 / 256
-"""Share of the rows, for each timestep, on which rungs are computed beyond that: a rung takes the
-time of a few timesteps, so that all of them stay below a tenth of the simulation."""
+ROWS_A_STEP = 1 / 512
+"""Share of the rows, for each timestep, on which rungs are computed beyond that. A row of quantised
+values takes the time of a dozen timesteps: a fortieth of the simulation, whatever T is."""
+
+SIMULATED_SHARE = 1 / 20
+"""Share of the rows where rungs are simulations of their own, each as dear as the target's run."""
+
+ROWS_AT_ONCE = 16
+"""Of quantised values, which then stay in the processor's cache; the same for every batch size,
+which could change the last bit of a sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +71,7 @@ class Rungs:
 
     def all(self) -> tuple[Rung, ...]:
         """Return the rungs between the ANN and the target."""
-        network = self.snn.network
-        exact = get_backend(self.target).capabilities.exact and network.reset == "subtract"
+        network, exact = self.snn.network, self._exact
         plain = replace(network, weight_bits=None)
         softly = with_reset(plain.replace_nodes(map(uncorrected, plain.populations)), "subtract")
         spiking = plain if network.reset == "subtract" else softly
@@ -89,9 +96,16 @@ class Rungs:
         return tuple(found[name] for name in ("quantised_ann", "snn", "integer_snn"))
 
     @property
+    def _exact(self) -> bool:
+        """Whether the target runs the very network."""
+        return get_backend(self.target).capabilities.exact and self.snn.network.reset == "subtract"
+
+    @property
     def rows(self) -> int:
         """The first rows on which the rungs are computed."""
         samples, share = self.measured.samples, ROWS_A_STEP * len(self.measured.accuracy)
+        if not self._exact or self.snn.network.weight_bits is not None:
+            share = min(share, SIMULATED_SHARE)
         free = int(FREE_WORK / max(self.measured.operations.ann_macs, 1.0))
         return min(samples, max(LEAST_ROWS, free, int(share * samples)))
 
@@ -102,7 +116,8 @@ class Rungs:
         kept = checkpoint.state
         parts = [] if kept is None else [np.asarray(kept["outputs"])]
         done = sum(map(len, parts))
-        for here in in_batches(self.samples, self.batch_size, self.rows):
+        size = ROWS_AT_ONCE if name == "quantised_ann" else self.batch_size
+        for here in in_batches(self.samples, size, self.rows):
             if here.stop > done:
                 parts.append(run(some_rows(self.samples, here)))
                 checkpoint.keep({"outputs": np.concatenate(parts)})
@@ -119,7 +134,15 @@ class Rungs:
         timesteps = len(self.measured.accuracy)
         levels = self.snn.network.timesteps or timesteps  # a staged one has those of its windows
         executable = prepare(quantised_network(self.snn)).network
-        return lambda rows: quantised_forward(executable, rows, levels)[self.readout]
+        # Where every integer counts, a staged run gives the very same ones.
+        exactly = self.snn.schedule == "full" or executable.fine
+        dtype = np.float64 if exactly else np.float32
+
+        def run(rows: Batch) -> FloatArray:
+            with one_blas_thread():
+                return quantised_forward(executable, rows, levels, dtype=dtype)[self.readout]
+
+        return run
 
     def _on_cpu(self, network: Network) -> Callable[[Batch], FloatArray]:
         timesteps, simulation = len(self.measured.accuracy), get_backend("cpu").emit(network)

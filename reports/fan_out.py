@@ -225,7 +225,10 @@ def _gather_back(sources: IntArray, ways: FloatArray, shape: Shape) -> FloatArra
 def _convolution_back(operator: Convolution, ways: FloatArray) -> FloatArray:
     """Transpose the convolution's pattern, one kernel tap at a time."""
     shape, groups = operator.input_shape, operator.groups
-    rank = len(operator.strides)
+    rank, channels = len(operator.strides), operator.weight.shape[1]
+    if channels > 1 and operator.weight.all():  # all channels of a group then have the same ways
+        one = replace(operator, input_shape=(groups, *shape[1:]), weight=operator.weight[:, :1])
+        return np.repeat(_convolution_back(one, ways), channels, axis=0)
     taps = operator.window.view(_positions(shape), fill=-1)[0]
     taps = taps.reshape(*taps.shape[: 1 + rank], -1)  # (in channels, *positions, taps)
     pattern = (operator.weight != 0).astype(np.float64)

@@ -20,6 +20,10 @@ SATURATED_RATE = 15 / 16
 
 Not in all of them: its input is uneven at the start, and a few spikes are lost there."""
 
+COUNTED_ROWS = 256
+"""First samples on which every single pair of a neuron and a sample is looked at. Whatever follows
+from sums over the samples is of all of them."""
+
 HISTOGRAM_BINS = 20
 SCATTER_POINTS = 400
 CANDIDATES = 8
@@ -52,6 +56,8 @@ class LayerStatistics:
         Mean sum of the spikes a neuron and step, as a share of the most that a step can send.
     spikes : float
         Mean number of spikes a sample, all neurons together, whatever each carried.
+    counted : int
+        First samples from which `silent`, `saturated` and `histogram` are.
     silent : float
         Share of neuron-sample pairs without a spike.
     never_fired : float
@@ -78,6 +84,7 @@ class LayerStatistics:
     steps: int
     rate: float
     spikes: float
+    counted: int
     silent: float
     never_fired: float
     saturated: float
@@ -132,17 +139,22 @@ class LayerRecorder(Resumable):
         Samples that will be compared with the ANN.
     """
 
-    growing = ("samples", "compared", "total", "_frequency", "_silent", "_moments", "_scatter")
+    growing = (
+        *("samples", "counted", "compared", "total", "_sum", "_frequency", "_silent"),
+        *("_moments", "_scatter"),
+    )
 
     def __init__(self, population: Population, steps: int, driven: int, compare_rows: int) -> None:
         self.population = population
         self.steps = steps
         self.driven = driven
         self.samples = 0
+        self.counted = 0
         self.compared = 0
         self.total = np.zeros(population.size, np.int64)
         self._highest = spike_values(population.neuron).highest
         self._frequency = np.zeros(steps * self._highest + 1, np.int64)
+        self._sum = 0
         self._silent = 0
         self._moments = PairMoments()
         self._scatter = _Scatter(compare_rows, population.size)
@@ -151,12 +163,18 @@ class LayerRecorder(Resumable):
         """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs."""
         sent = counts if events is None else events
         self.samples += len(counts)
-        self.total += sent.reshape(len(sent), -1).sum(axis=0)
-        found = np.bincount(counts.reshape(-1), minlength=len(self._frequency))
-        self._frequency += found
-        # Without events of their own, spikes are 0 or 1: those that add up to 0 are none.
-        silent = found[0] if events is None else sent.size - np.count_nonzero(sent)
-        self._silent += int(silent)
+        total = sent.reshape(len(sent), -1).sum(axis=0)
+        self.total += total
+        self._sum += int(total.sum() if events is None else counts.sum())
+        rows = min(COUNTED_ROWS - self.counted, len(counts))
+        if rows:
+            self._count(counts[:rows], sent[:rows])
+
+    def _count(self, counts: Counts, sent: Counts) -> None:
+        """Look at every pair of some rows."""
+        self.counted += len(counts)
+        self._frequency += np.bincount(counts.reshape(-1), minlength=len(self._frequency))
+        self._silent += sent.size - int(np.count_nonzero(sent))
 
     def compare(self, counts: Counts, activation: FloatArray) -> None:
         """Compare the sums of the spikes (n, *shape) of the next rows with the activation."""
@@ -173,7 +191,7 @@ class LayerRecorder(Resumable):
         full = SATURATED_RATE * self.driven * self._highest
         saturated = self._frequency[counts >= max(math.ceil(full), 1)]
         scale = np.broadcast_to(self.population.scale, self.population.shape)
-        most = pairs * max(self.steps * self._highest, 1)
+        most = self.samples * self.population.size * max(self.steps * self._highest, 1)
         return LayerStatistics(
             name=self.population.name,
             neurons=self.population.size,
@@ -181,8 +199,9 @@ class LayerRecorder(Resumable):
                 float(scale.min()), float(np.median(scale)), float(scale.max())
             ),
             steps=self.steps,
-            rate=int(self._frequency @ counts) / most,
+            rate=self._sum / most,
             spikes=int(self.total.sum()) / self.samples,
+            counted=self.counted,
             silent=self._silent / pairs,
             never_fired=int((self.total == 0).sum()) / self.population.size,
             saturated=int(saturated.sum()) / pairs,

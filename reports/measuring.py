@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.base import Emitted, RunResult, check_timesteps
 from snnconvert.convert.anytime import AnytimeRule
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import DataError, ResumeError, UsageError
 from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.linear import FloatArray
@@ -36,7 +37,12 @@ REBUILDS = 8
 """How often a target may rebuild itself before its last build is taken as it is."""
 
 COMPARED_ROWS = 64
-"""Samples on which every layer is compared with the ANN's activation."""
+"""Samples at most on which every layer is compared with the ANN's activation."""
+
+LEAST_COMPARED_ROWS = 16
+COMPARED_PAIRS = 4_000_000
+"""Pairs of a neuron and a sample, beyond which so few samples are enough: what they have in common
+is the layer's error, and its neurons tell it as well as more samples would."""
 
 
 def evaluate(
@@ -48,7 +54,7 @@ def evaluate(
     batch_size: int,
     ann_macs: float,
     lowered_values: Activations | None = None,
-    compared_rows: int = COMPARED_ROWS,
+    compared_rows: int | None = None,
     anytime: AnytimeRule | None = None,
     progress: Progress | None = None,
     anytime_progress: Progress | None = None,
@@ -72,8 +78,8 @@ def evaluate(
         Multiply-adds of the ANN, see ``operations.ann_macs``.
     lowered_values : callable, optional
         Yields (population or its graph node, ANN activation) for samples that it is given.
-    compared_rows : int
-        How many of the first samples it is given.
+    compared_rows : int, optional
+        How many of the first samples it is given; default: as many as `enough_rows` says.
     anytime : AnytimeRule, optional
         By which each sample's answer may come before T; for the headline and `timesteps`.
     progress : callable, optional
@@ -96,17 +102,18 @@ def evaluate(
         If `timesteps` or `batch_size` is out of range.
     """
     _check(samples, judges, batch_size)
-    compared = compared_rows if lowered_values is not None else 0
     checkpoint = Nowhere() if checkpoint is None else checkpoint
     for attempt in range(REBUILDS):
         network = emitted.executable
+        compared = enough_rows(network) if compared_rows is None else compared_rows
+        compared = compared if lowered_values is not None else 0
         gathered = _Gathered(network, judges, timesteps, compared, anytime)
         gathered.take_up(checkpoint, progress)
         last = attempt == REBUILDS - 1
         for here in gathered.batches(batch_size):
             gathered.run(here, emitted, samples, lowered_values)
             if emitted.executable is network:
-                checkpoint.keep(gathered.state())
+                gathered.keep(checkpoint)
             elif not last:  # the target rebuilt itself for what the batch needed:
                 break  # all rows run on the new one
             if progress is not None:
@@ -114,6 +121,12 @@ def evaluate(
         else:
             break
     return gathered.result(emitted, samples, batch_size, ann_macs, anytime_progress)
+
+
+def enough_rows(network: Network) -> int:
+    """Return on how many of the first samples the layers are compared with the ANN's."""
+    within = COMPARED_PAIRS // max(network.neurons, 1)
+    return min(max(within, LEAST_COMPARED_ROWS), COMPARED_ROWS)
 
 
 class _Gathered(Resumable):
@@ -159,9 +172,10 @@ class _Gathered(Resumable):
             if progress is not None:
                 progress(self.done, self.rows)
 
-    def state(self) -> dict[str, Any]:
-        """Return what was gathered, and from which network."""
-        return {"executable": self._fingerprint, "gathered": super().state()}
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Keep what was gathered, and from which network."""
+        if not isinstance(checkpoint, Nowhere):  # which would not look at the copy
+            checkpoint.keep({"executable": self._fingerprint, "gathered": self.state()})
 
     def batches(self, size: int) -> Iterator[slice]:
         """Yield the batches that are left."""
@@ -271,7 +285,8 @@ def _compare(
 ) -> None:
     """Compare the first rows of a batch with the ANN's activations."""
     known = recorders_by_activation(recording)
-    for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
-        if name in known:
-            counts = result.spike_counts[known[name].population.name]
-            known[name].compare(counts[:rows], activation)
+    with one_blas_thread():
+        for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
+            if name in known:
+                counts = result.spike_counts[known[name].population.name]
+                known[name].compare(counts[:rows], activation)

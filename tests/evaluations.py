@@ -85,6 +85,7 @@ def layer(name: str = "conv1", **changes: Any) -> LayerStatistics:
         steps=64,
         rate=0.125,
         spikes=32768.0,
+        counted=256,
         silent=0.5,
         never_fired=0.03,
         saturated=0.004,

@@ -306,4 +306,4 @@ class CpuSimulation:
         ParityError
             If a single spike or output differs.
         """
-        return compare_with_reference(self, x, timesteps, exact=self._exact)
+        return compare_with_reference(self, x, timesteps, exact=self._exact, chunk=self.plan.chunk)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluations import small_network
 from hypothesis import HealthCheck, given, settings
 from networks import Case, cases
 
@@ -294,3 +295,14 @@ def test_what_it_says_of_itself() -> None:
     assert backend.check(driven(population())) == []
     (problem,) = backend.check(driven(population(neuron="leaky")))
     assert problem.message == "target 'reference' has no neuron model 'leaky'"
+
+
+def test_the_first_steps_alone() -> None:
+    network, x = small_network()
+    whole = ReferenceSimulation(network).run(x, 12, record=("*",))
+    first = ReferenceSimulation(network).run(x, 12, record=("*",), stop=5)
+    for name, train in first.spikes.items():
+        np.testing.assert_array_equal(train, whole.spikes[name][:5])
+        np.testing.assert_array_equal(first.spike_counts[name], train.sum(axis=0))
+    for name, outputs in first.outputs.items():
+        np.testing.assert_array_equal(outputs, whole.outputs[name][:5])

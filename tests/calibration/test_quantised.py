@@ -109,6 +109,20 @@ def test_a_fully_staged_network_is_the_quantised_lowered_graph(seed: int) -> Non
     np.testing.assert_array_equal(quantised["logits"], expected["logits"])
 
 
+def test_single_precision_moves_a_charge_at_most_over_one_edge() -> None:
+    rng = np.random.default_rng(5)
+    graph = lower(everything(rng))
+    network = build_network(graph, thresholds(graph, rng))
+    x = rng.normal(0, 1, (20, 2, 6, 6))
+    double = quantised_forward(network, x, T)
+    single = quantised_forward(network, x, T, dtype=np.float32)
+    assert single["logits"].dtype == np.float32
+    np.testing.assert_allclose(single["logits"], double["logits"], rtol=1e-3, atol=1e-3)
+    for p in network.populations:
+        moved = np.abs(single[p.name] - double[p.name])
+        assert moved.max() <= 1 and (moved > 0).mean() < 1e-3
+
+
 def test_the_pooling_tree_is_the_maximum_of_the_quantised_values() -> None:
     rng = np.random.default_rng(3)
     graph = lower(everything(rng))

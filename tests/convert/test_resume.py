@@ -17,6 +17,7 @@ from onnx_models import make_model, make_node
 import snnconvert
 from snnconvert.convert import resume
 from snnconvert.convert.errors import DataError, OutputError, ResumeError
+from snnconvert.convert.rungs import ROWS_AT_ONCE
 from snnconvert.convert.spiking_model import SpikingModel
 
 ROWS, BATCH = 23, 5
@@ -137,7 +138,7 @@ def test_it_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
     whole = report(converted(), rows(), CLASSES)
     for done in (5, 10, 20, 23):
         interrupted(path, converted(), rows(), CLASSES, stop=("evaluation", done))
-    for done in (10, 23):
+    for done in (ROWS_AT_ONCE, 23):
         interrupted(path, converted(), rows(), CLASSES, stop=("ladder", done))
     assert report(converted(), rows(), CLASSES, resume=path) == whole
 

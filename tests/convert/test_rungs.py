@@ -1,5 +1,7 @@
 """The rungs of the ladder: on how many rows, and that those are the first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from onnx_models import make_model, make_node
@@ -52,6 +54,20 @@ def test_rungs_are_computed_on_the_first_rows(
     monkeypatch.undo()
     for rung, expected in zip(ladder, evaluated(snn, rows).ladder, strict=True):
         assert (rung.value, rung.agreement) == (expected.value, expected.agreement)
+
+
+def test_rungs_that_simulate_take_a_share_of_the_rows(
+    snn: SpikingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many timesteps there are: the simulation takes as many."""
+    monkeypatch.setattr(rungs, "LEAST_ROWS", 5)
+    monkeypatch.setattr(rungs, "FREE_WORK", 0)
+    monkeypatch.setattr(rungs, "ROWS_A_STEP", 1 / 8)
+    monkeypatch.setattr(rungs, "SIMULATED_SHARE", 1 / 5)
+    integers = replace(snn, network=replace(snn.network, weight_bits=6))
+    ladder = evaluated(integers).ladder
+    assert {rung.samples for rung in ladder if rung.samples} == {8}
+    assert {rung.samples for rung in evaluated(snn).ladder if rung.samples} == {20}
 
 
 def test_progress_of_every_stage(snn: SpikingModel) -> None:

@@ -16,6 +16,7 @@ from snnconvert.convert.network import (
     Population,
     Readout,
 )
+from snnconvert.reports import layers
 from snnconvert.reports.layers import (
     HISTOGRAM_BINS,
     SCATTER_POINTS,
@@ -48,6 +49,25 @@ def test_shares_are_of_neurons_and_samples() -> None:
     assert layer.histogram[-1] == 1 / 8
     assert sum(layer.histogram) == pytest.approx(1.0)
     assert len(layer.histogram) == HISTOGRAM_BINS
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50])
+def test_pairs_of_the_first_rows_alone_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(layers, "COUNTED_ROWS", 10)
+    counts = np.zeros((25, 4), np.int64)
+    counts[:10, :2] = 16
+    counts[10:, 1:] = 8
+    recorder = LayerRecorder(population("a", (4,)), 16, 16, 0)
+    for start in range(0, 25, batch):
+        recorder.add(counts[start : start + batch])
+    layer = recorder.result()
+    assert (layer.counted, layer.silent, layer.saturated) == (10, 1 / 2, 1 / 2)
+    assert (layer.histogram[0], layer.histogram[-1]) == (1 / 2, 1 / 2)
+    assert layer.spikes == counts.sum() / 25
+    assert layer.rate == counts.sum() / (25 * 4 * 16)
+    assert layer.never_fired == 0
 
 
 def test_a_neuron_that_took_everything_back_was_not_silent() -> None:

@@ -11,9 +11,10 @@ from evaluations import judge, small_network
 from snnconvert.backends.base import RunResult
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ResumeError
+from snnconvert.reports import measuring
 from snnconvert.reports.checkpoint import State
 from snnconvert.reports.evaluation import Measurement
-from snnconvert.reports.measuring import REBUILDS, evaluate
+from snnconvert.reports.measuring import REBUILDS, enough_rows, evaluate
 
 
 class Held:
@@ -117,3 +118,12 @@ def test_states_of_something_else_are_refused(change: str) -> None:
     again.executable = again.executable.replace_nodes(halved)
     with pytest.raises(ResumeError, match="the partial results do not fit this evaluation"):
         measured(again, checkpoint)
+
+
+@pytest.mark.parametrize(("pairs", "rows"), [(10**6, 64), (20.5, 20), (16, 16), (1, 16)])
+def test_large_networks_are_compared_on_fewer_rows(
+    monkeypatch: pytest.MonkeyPatch, pairs: float, rows: int
+) -> None:
+    network, _ = small_network()
+    monkeypatch.setattr(measuring, "COMPARED_PAIRS", int(pairs * network.neurons))
+    assert enough_rows(network) == rows

@@ -1,0 +1,56 @@
+"""NumPy's matrix products on one thread: set, put back, and left alone where it cannot be."""
+
+import pytest
+
+from snnconvert.convert import blas
+
+
+class Library:
+    """Stands in for OpenBLAS."""
+
+    def __init__(self) -> None:
+        self.threads, self.told = 4, list[int]()
+
+    def get(self) -> int:
+        return self.threads
+
+    def put(self, threads: int) -> None:
+        self.threads = threads
+        self.told.append(threads)
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    found = Library()
+    monkeypatch.setattr(blas, "_thread_functions", lambda: (found.get, found.put))
+    return found
+
+
+def test_the_threads_are_put_back(library: Library) -> None:
+    with blas.one_blas_thread():
+        assert library.threads == 1
+    assert library.told == [1, 4]
+
+
+def test_the_threads_are_put_back_after_an_error(library: Library) -> None:
+    with pytest.raises(KeyboardInterrupt), blas.one_blas_thread():
+        raise KeyboardInterrupt
+    assert library.threads == 4
+
+
+def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "FOLDERS", ("nowhere",))
+    blas._thread_functions.cache_clear()
+    with blas.one_blas_thread():
+        assert blas._thread_functions() is None
+    blas._thread_functions.cache_clear()
+
+
+def test_the_library_of_the_wheel() -> None:
+    found = blas._thread_functions()
+    if found is None:
+        pytest.skip("NumPy comes with another library")
+    before = found[0]()
+    with blas.one_blas_thread():
+        assert found[0]() == 1
+    assert found[0]() == before
