@@ -98,6 +98,9 @@ def run_onnxruntime(content: bytes, feeds: Mapping[str, Array]) -> list[Array]:
     options.intra_op_num_threads = 1
     # Else onnxruntime 1.31 rounds the activations to 8 bits before a MatMul of dequantised weights.
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    # As in convert/ann.py; on processors without VNNI sums of products of integers overflow else.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry("session.x64quantprecision", "1")
     providers = ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)

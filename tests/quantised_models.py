@@ -203,6 +203,8 @@ def _run(model: bytes, feeds: dict[str, Array], fused: bool) -> list[Array]:
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.disable_quant_qdq", "0" if fused else "1")
+    # Else sums of products of integers overflow 16 bits on processors without VNNI.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return [np.asarray(output) for output in session.run(None, feeds)]
 
