@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ CHUNK = 32
 """Rows that the ANN is evaluated on at a time."""
 
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
+FedNode = TypeVar("FedNode", Population, Readout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,8 +199,8 @@ def replay(
     holdoff : int
         Steps for which each population gathers charge before it may fire, as in
         ``schedules.py``; those that constant currents alone feed do not wait.
-    refit : callable, optional
-        Called for each population before `correct`, to change the connections into it.
+    refit : Refit, optional
+        Changes the connections into populations, before `correct`, and into readouts.
     """
     run = ReplayState(network, rows, timesteps, holdoff)
     nodes = [run.visit(node, correct or as_it_is, refit) for node in network.nodes]
@@ -244,13 +245,14 @@ class ReplayState:
     def visit(self, node: NetworkNode, correct: Correct, refit: Refit | None) -> NetworkNode:
         """Advance by one node; return what takes its place."""
         if isinstance(node, Population):
-            node = node if refit is None else refit(node, self)
+            node = node if refit is None else refit.refit_population(node, self)
             drive = self.drive(node)
             node = correct(node, drive)
             self.trains[node.name] = drive.spikes(node)[0]
         elif isinstance(node, Relay):
             self.trains[node.name] = np.asarray(self._per_frame(self.drive(node)), np.float32)
         elif isinstance(node, Readout):
+            node = node if refit is None else refit.refit_readout(node, self)
             self.currents[node.name] = self._read(node)
         elif node.encoding == "events":
             self.trains[node.name] = self._event_frames(node)
@@ -339,30 +341,35 @@ class ReplayState:
             return connection.operators
         return simplify_chain((Scale(source.shape, source.amplitude), *connection.operators))
 
-    def mean_sent(self, source: str) -> FloatArray:
-        """Return what a node sends in a step on average, (n, *shape) float32, in ANN units."""
+    def mean_sent(self, source: str, first: int = 0) -> FloatArray:
+        """Return what a node sends in a step on average, (n, *shape) float32, in ANN units.
+
+        `first` frames of the train are left out.
+        """
         node = self.nodes[source]
-        mean = self._unstored(self._mean_train(source), node)
+        mean = self._unstored(self._mean_train(source, first), node)
         amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
         return np.asarray(mean * amplitude.astype(np.float32))
 
-    def mean_current(self, node: Population) -> FloatArray:
-        """Return the mean current of a step into a population, (n, *shape), without its bias.
+    def mean_current(self, node: Population | Readout, first: int = 0) -> FloatArray:
+        """Return the mean current of a step into a node, (n, *shape), without its bias.
 
         The connections are linear: they map the mean of a train to the mean of the currents.
+        `first` frames are left out.
         """
-        current = np.zeros((self.n, node.size), np.float32)
+        current = np.zeros((self.n, math.prod(node.shape)), np.float32)
         for connection in self.network.incoming(node.name):
             if self.is_analog(connection):
                 current += self._analog(connection)
             else:
-                mean = self._mean_train(connection.source)
+                mean = self._mean_train(connection.source, first)
                 current += self._mapped(connection, mean[None]).reshape(self.n, -1)
         return self._unstored(current, node)
 
-    def _mean_train(self, source: str) -> FloatArray:
-        train = self.trains[source].reshape(self.frames, self.n, -1)
-        return np.asarray(train.sum(axis=0) / np.float32(self.timesteps))
+    def _mean_train(self, source: str, first: int) -> FloatArray:
+        train = self.trains[source].reshape(self.frames, self.n, -1)[first:]
+        steps = self.timesteps * len(train) / self.frames
+        return np.asarray(train.sum(axis=0) / np.float32(steps))
 
     def _unstored(self, values: FloatArray, node: NetworkNode) -> FloatArray:
         from snnconvert.backends.cpu.layout import from_stored, stored_shape
@@ -387,7 +394,14 @@ class ReplayState:
         return train
 
 
-Refit: TypeAlias = Callable[[Population, ReplayState], Population]
+class Refit(Protocol):
+    """Changes the connections into a node, in the state; returns what takes the node's place."""
+
+    def refit_population(self, population: Population, state: ReplayState, /) -> Population:
+        """Change the connections into a population, before it is corrected."""
+
+    def refit_readout(self, readout: Readout, state: ReplayState, /) -> Readout:
+        """Change the connections into a readout, before it is read."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,15 @@
 
 A recipe is a sequence of corrections that every population goes through, in order, on the spikes of
 the corrected populations before it. What one correction brings depends on the others, and there are
-few: every recipe is tried. Labels are not needed: the logits are.
+few: every recipe is tried on some rows. What a refit of weights brings also depends on how many
+rows make it, so the best recipes then compete on all rows ("successive halving", Jamieson and
+Talwalkar 2016). Labels are not needed: the logits are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from snnconvert.calibration.corrections.bias import correct_bias
 from snnconvert.calibration.corrections.potentials import correct_potentials
 from snnconvert.calibration.corrections.thresholds import search_thresholds
-from snnconvert.calibration.corrections.weights import refit_weights
+from snnconvert.calibration.corrections.weights import refit_readout, refit_weights
 from snnconvert.calibration.readout import SHARES, logit_error
 from snnconvert.calibration.replay import (
     FITTED,
@@ -31,7 +33,7 @@ from snnconvert.calibration.replay import (
 from snnconvert.convert.errors import UsageError, did_you_mean
 from snnconvert.convert.graph import Graph, Relu
 from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network, Population
+from snnconvert.convert.network import Network, Population, Readout
 
 CORRECTIONS = ("weights", "thresholds", "bias", "potentials")
 """All of them, in the order in which a population goes through them."""
@@ -44,6 +46,12 @@ WHOLE_TRIAL_ROWS = 256
 
 MEANS = frozenset({"bias", "potentials"})
 """Both move the mean of a channel: a recipe has one of them."""
+
+FINALISTS = 3
+"""Recipes that are tried again on all rows."""
+
+READ_FROM = 0.5
+"""Share of the steps that readouts leave out while they are refitted, where they may start late."""
 
 LEAST_GAIN = 0.005
 """Share of the error that corrections must take away: less is within the noise of the rows."""
@@ -59,9 +67,9 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
     corrections : "auto", "none" or names
         Names as a sequence, or between commas.
     whole : bool
-        Whether all of a population's charge is there before it fires. "auto" then leaves the
-        thresholds alone: those of the histograms are for just such currents. Potentials it leaves
-        out as well: they are biases then, within narrower bounds.
+        Whether all of a population's charge is there before it fires. "auto" then refits the
+        weights, the biases with them, and nothing else: the thresholds of the histograms are for
+        just such currents, and a mean that is right needs no second correction.
 
     Raises
     ------
@@ -72,7 +80,7 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
         if corrections in ("auto", "none"):
             if corrections == "none":
                 return ()
-            return ("weights", "bias") if whole else CORRECTIONS
+            return ("weights",) if whole else CORRECTIONS
         corrections = [name.strip() for name in corrections.split(",")]
     for name in corrections:
         if name not in CORRECTIONS:
@@ -114,8 +122,8 @@ def correct_network(
         The lowered graph that it was built from.
     rows : dict of (n, *shape) arrays
         Preprocessed calibration rows by input name; as many are used as memory allows. Corrections
-        are chosen on the first of them, where every other row makes them and the remaining ones
-        judge them; all rows then make the chosen ones.
+        are tried on the first of them, the best again on all, where every other row makes them and
+        the remaining ones judge them; all rows then make the chosen ones.
     timesteps : int
         The design T.
     corrections : sequence of str
@@ -132,23 +140,27 @@ def correct_network(
     network : Network
     record : dict
         ``corrections``: the accepted ones, the relative error of the outputs on the rows held out
-        without and with each that was tried, and the rows that made them; ready for JSON.
+        with each recipe that was tried on few rows and again on all, and the rows that made them;
+        ready for JSON.
     """
     whole = holdoff >= timesteps
     teacher = Teacher.of(network, graph, rows, 1 if whole else timesteps)
     if teacher.count < 2 or not corrections or not network.populations:
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
-    count = _Count(progress, size * (len(_recipes(corrections)) + 1))
-    shares = SHARES if late_readout else SHARES[:1]
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
+    recipes = len(_recipes(corrections))
+    again = min(FINALISTS, recipes) if few.count < teacher.count else 0
+    count = _Count(progress, size * (recipes + again + 1))
+    shares = SHARES if late_readout else SHARES[:1]
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
-    accepted, tried = _choose(trial, corrections)
-    record = {"accepted": list(accepted), "tried": tried, "rows": teacher.count}
-    if not accepted:
+    final = replace(trial, teacher=teacher)
+    choice = _choose(trial, final, corrections)
+    record = choice.to_json() | {"rows": teacher.count}
+    if not choice.accepted:
         return network, {"corrections": record}
-    everything = _Pass(network, graph, teacher, timesteps, holdoff, shares, slice(None), count)
-    return everything.run(accepted).network, {"corrections": record}
+    everything = replace(final, fitted=slice(None))
+    return everything.run(choice.accepted).network, {"corrections": record}
 
 
 def trial_error(
@@ -172,13 +184,40 @@ def trial_error(
     return trial.error(trial.run(recipe))
 
 
-def _choose(trial: _Pass, corrections: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Return the shortest recipe near the least error, and the error of every recipe."""
-    errors = {recipe: trial.error(trial.run(recipe)) for recipe in _recipes(corrections)}
+def _choose(few: _Pass, all_rows: _Pass, corrections: Sequence[str]) -> _Choice:
+    """Try every recipe on few rows, the best again on all; choose the shortest near the best."""
+    tried = {recipe: few.error(few.run(recipe)) for recipe in _recipes(corrections)}
+    errors = tried
+    if all_rows.teacher.count > few.teacher.count:
+        best = sorted(tried, key=tried.__getitem__)[:FINALISTS]
+        errors = {recipe: all_rows.error(all_rows.run(recipe)) for recipe in best}
     least = min(errors.values())
     near = [recipe for recipe in errors if (1 - LEAST_GAIN) * errors[recipe] <= least]
-    chosen = min(near, key=lambda recipe: (len(recipe), errors[recipe]))
-    return chosen, {" + ".join(recipe) or "none": error for recipe, error in errors.items()}
+    return _Choice(min(near, key=lambda r: (len(r), errors[r])), tried, errors)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A recipe, and the errors that speak for it.
+
+    Attributes
+    ----------
+    accepted : tuple of str
+    tried, confirmed : dict of float
+        Error by recipe, on few rows and on all.
+    """
+
+    accepted: tuple[str, ...]
+    tried: Mapping[tuple[str, ...], float]
+    confirmed: Mapping[tuple[str, ...], float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record."""
+        tried, confirmed = (
+            {" + ".join(recipe) or "none": error for recipe, error in errors.items()}
+            for errors in (self.tried, self.confirmed)
+        )
+        return {"accepted": list(self.accepted), "tried": tried, "confirmed": confirmed}
 
 
 def _recipes(corrections: Sequence[str]) -> list[tuple[str, ...]]:
@@ -222,7 +261,7 @@ class _Pass:
             self.timesteps,
             layers.correct,
             holdoff=self.holdoff,
-            refit=layers.refit if "weights" in recipe else None,
+            refit=layers if "weights" in recipe else None,
         )
 
     def error(self, replayed: Replayed) -> float:
@@ -243,15 +282,23 @@ class _Layers:
         self.graph, self.activations = common.graph, common.teacher.activations
         self.recipe, self.rows, self.count = recipe, common.fitted, common.count
         self.exact_pooling = common.holdoff >= common.timesteps
+        self.late = len(common.shares) > 1
         self.compared = _compared(common.graph)
 
-    def refit(self, population: Population, state: ReplayState) -> Population:
+    def refit_population(self, population: Population, state: ReplayState) -> Population:
         """Refit the weights into a population."""
         op = self._relu(population)
         if op is None or op.follows is not None:
             return population
         node = self.graph[str(population.tensor)]
         return refit_weights(population, state, self.activations[node.inputs[0]], self.rows)
+
+    def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
+        """Refit the weights into a readout."""
+        first = int(READ_FROM * state.frames) if self.late else 0
+        return refit_readout(
+            readout, state, self.activations[str(readout.tensor)], self.rows, first=first
+        )
 
     def correct(self, population: Population, drive: Drive) -> Population:
         """Correct what belongs to a population itself."""

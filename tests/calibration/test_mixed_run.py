@@ -39,7 +39,8 @@ def with_threshold(network: Network, name: str, times: float) -> Network:
     ids=str,
 )
 def test_with_all_layers_replaced_the_run_is_the_ann(options: dict[str, object]) -> None:
-    snn = converted(8, **options)
+    # "weights" would refit those of the outputs to spikes, which here are the ANN's values.
+    snn = converted(8, corrections=("thresholds", "bias", "potentials"), **options)
     mixed, x = mixed_of(snn), {"x": rows(20)}
     outputs = mixed_run(mixed, x, mixed.layers).outputs["y"]
     (ann,) = snn.ann.run(x).values()

@@ -11,6 +11,7 @@ from snnconvert.calibration.corrections import (
     CORRECTIONS,
     correct_network,
     parse_corrections,
+    selection,
     without_data,
 )
 from snnconvert.calibration.corrections.selection import LEAST_GAIN
@@ -84,6 +85,22 @@ def test_every_recipe_is_tried() -> None:
     assert "weights + thresholds + potentials" in tried
     accepted = tried[" + ".join(record["corrections"]["accepted"]) or "none"]
     assert accepted <= min(tried.values()) / (1 - LEAST_GAIN)
+
+
+def test_the_best_recipes_compete_again_on_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, network, samples = deep(depth=3, rows=24)
+    monkeypatch.setattr(selection, "TRIAL_ROWS", 12)
+    calls: list[tuple[int, int | None]] = []
+    _, record = correct_network(
+        network, graph, samples, T, progress=lambda *call: calls.append(call)
+    )
+    found = record["corrections"]
+    best = sorted(found["tried"], key=found["tried"].__getitem__)[: selection.FINALISTS]
+    assert set(found["confirmed"]) == set(best)
+    assert all(found["confirmed"][name] != found["tried"][name] for name in best)
+    accepted = found["confirmed"][" + ".join(found["accepted"]) or "none"]
+    assert accepted <= min(found["confirmed"].values()) / (1 - LEAST_GAIN)
+    assert calls == [(i, len(calls)) for i in range(1, len(calls) + 1)]
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -181,7 +198,7 @@ def test_thresholds_that_a_function_dictates_are_kept() -> None:
 
 def test_names_are_parsed_in_the_order_of_the_passes() -> None:
     assert parse_corrections("auto") == CORRECTIONS
-    assert parse_corrections("auto", whole=True) == ("weights", "bias")
+    assert parse_corrections("auto", whole=True) == ("weights",)
     assert parse_corrections("thresholds", whole=True) == ("thresholds",)
     assert parse_corrections("none") == ()
     assert parse_corrections("bias, weights") == ("weights", "bias")

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnconvert.calibration.corrections.weights import refit_weights, visible_error
+from snnconvert.calibration.corrections.weights import refit_readout, refit_weights, visible_error
 from snnconvert.calibration.replay import ReplayState, Teacher, replay
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import Convolution, Dense, FloatArray
 from snnconvert.convert.lower import lower
-from snnconvert.convert.network import Network, Population
+from snnconvert.convert.network import Network, Population, Readout
 from tests.graphs import Sketch, samples_for
 
 T = 4096  # fine levels: rates are the activations
@@ -55,13 +55,17 @@ def spoilt(network: Network, rng: np.random.Generator) -> Network:
 def refitted(network: Network, graph: Graph, samples: dict[str, FloatArray]) -> Network:
     teacher = Teacher.of(network, graph, samples, 1)
 
-    def refit(population: Population, state: ReplayState) -> Population:
-        if population.name != "second":
-            return population
-        before = graph["second"].inputs[0]
-        return refit_weights(population, state, teacher.activations[before], slice(None))
+    class Second:
+        def refit_population(self, population: Population, state: ReplayState) -> Population:
+            if population.name != "second":
+                return population
+            before = graph["second"].inputs[0]
+            return refit_weights(population, state, teacher.activations[before], slice(None))
 
-    return replay(network, samples, T, holdoff=T, refit=refit).network
+        def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
+            return readout
+
+    return replay(network, samples, T, holdoff=T, refit=Second()).network
 
 
 @pytest.mark.parametrize("kind", ["conv", "strided", "grouped", "depthwise", "dense"])
@@ -82,6 +86,40 @@ def test_spoilt_weights_are_found_again(rng: np.random.Generator, kind: str) -> 
     )
     assert near < 0.3 * off
     assert right < 0.7 * near
+
+
+@pytest.mark.parametrize("first", [0, T // 2])
+def test_the_outputs_are_refitted_too(rng: np.random.Generator, first: int) -> None:
+    graph, samples = sketched("dense")
+    found = graph.evaluate(samples, [n.name for n in graph.activations])
+    scales = {name: np.full((1,) * (a.ndim - 1), a.max()) for name, a in found.items()}
+    network = build_network(graph, scales)
+    (readout,) = network.readouts
+    (connection,) = network.incoming(readout.name)
+    last = connection.operators[-1]
+    assert isinstance(last, Dense)
+    noisy = replace(last, weight=last.weight + 0.3 * rng.standard_normal(last.weight.shape))
+    others = [c for c in network.connections if c is not connection]
+    spoilt = replace(connection, operators=(*connection.operators[:-1], noisy))
+    worse = replace(network, connections=(*others, spoilt)).replace_nodes(
+        [replace(readout, bias=readout.bias - 0.5, scale=np.full(1, 2.0))]
+    )
+    wanted = graph.evaluate(samples, [graph.outputs[0]])[graph.outputs[0]]
+
+    class Outputs:
+        def refit_population(self, population: Population, state: ReplayState) -> Population:
+            return population
+
+        def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
+            return refit_readout(readout, state, wanted, slice(None), first=left_out)
+
+    steps, left_out = 64, 64 * first // T
+    mended = replay(worse, samples, steps, refit=Outputs())
+    off, near = (
+        np.abs(replayed.currents[readout.name][left_out:].mean(axis=0) - wanted).max()
+        for replayed in (replay(worse, samples, steps), mended)
+    )
+    assert near < 0.2 * off
 
 
 def test_what_fits_already_stays(rng: np.random.Generator) -> None:
