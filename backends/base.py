@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import (
     DataError,
     MissingExtraError,
@@ -222,10 +223,11 @@ def prepare(network: Network, *, relays: bool = True) -> Executable:
     relays : bool
         Whether the target can hold relays (those that do not pay are inlined anyway).
     """
-    network = normalize(inline_relays(network, everything=not relays))
-    if network.weight_bits is not None:
-        network = quantize_weights(network, network.weight_bits)
-    return snap(network)
+    with one_blas_thread():  # bounds are many small products
+        network = normalize(inline_relays(network, everything=not relays))
+        if network.weight_bits is not None:
+            network = quantize_weights(network, network.weight_bits)
+        return snap(network)
 
 
 def check_capabilities(name: str, capabilities: Capabilities, network: Network) -> list[Problem]:

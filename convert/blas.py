@@ -8,6 +8,7 @@ threads took ten to twenty times as long as one.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,11 @@ FOLDERS = ("../numpy.libs", ".dylibs")
 NAMES = ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_")
 
 
+_lock = threading.Lock()
+_before: list[int] = []
+"""What was set when each thread of the process came in; the first one's is put back by the last."""
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Let NumPy multiply matrices on one thread; nothing happens where it has another library.
@@ -32,12 +38,16 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     get, put = found
-    before = get()
-    put(1)
+    with _lock:
+        _before.append(get())
+        put(1)
     try:
         yield
     finally:
-        put(before)
+        with _lock:
+            before = _before.pop()
+            if not _before:
+                put(before)
 
 
 @cache

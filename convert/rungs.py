@@ -18,6 +18,7 @@ from snnconvert.convert.network import Network, Population, with_reset
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.rows import Samples, in_batches, some_rows
 from snnconvert.convert.spiking_model import SpikingModel
+from snnconvert.convert.threads import on_threads
 from snnconvert.reports.checkpoint import Checkpoint, Nowhere
 from snnconvert.reports.evaluation import Measurement
 from snnconvert.reports.ladder import Rung
@@ -35,9 +36,12 @@ values takes the time of a dozen timesteps: a fortieth of the simulation, whatev
 SIMULATED_SHARE = 1 / 20
 """Share of the rows where rungs are simulations of their own, each as dear as the target's run."""
 
-ROWS_AT_ONCE = 16
-"""Of quantised values, which then stay in the processor's cache; the same for every batch size,
-which could change the last bit of a sum."""
+ROWS_AT_ONCE = 8
+"""Of quantised values, which then stay in the processor's cache; the same for every batch size and
+number of threads, which could change the last bit of a sum."""
+
+ROWS_KEPT = 32
+"""Rows of quantised values, on several threads, after which they are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ class Rungs:
         kept = checkpoint.state
         parts = [] if kept is None else [np.asarray(kept["outputs"])]
         done = sum(map(len, parts))
-        size = ROWS_AT_ONCE if name == "quantised_ann" else self.batch_size
+        size = ROWS_KEPT if name == "quantised_ann" else self.batch_size
         for here in in_batches(self.samples, size, self.rows):
             if here.stop > done:
                 parts.append(run(some_rows(self.samples, here)))
@@ -138,9 +142,13 @@ class Rungs:
         exactly = self.snn.schedule == "full" or executable.fine
         dtype = np.float64 if exactly else np.float32
 
+        def few(rows: Batch) -> FloatArray:
+            return quantised_forward(executable, rows, levels, dtype=dtype)[self.readout]
+
         def run(rows: Batch) -> FloatArray:
+            pieces = [some_rows(rows, here) for here in in_batches(rows, ROWS_AT_ONCE)]
             with one_blas_thread():
-                return quantised_forward(executable, rows, levels, dtype=dtype)[self.readout]
+                return np.concatenate(on_threads(few, pieces))
 
         return run
 

@@ -22,6 +22,7 @@ from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.normalize import normalize
+from snnconvert.convert.threads import on_threads
 
 if TYPE_CHECKING:
     from snnconvert.calibration.preprocessing import Preprocessing
@@ -107,15 +108,17 @@ class SpikingModel:
         return replace(self, network=normalize(self.network))
 
     def activations(
-        self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 16
+        self, samples: Mapping[str, npt.NDArray[Any]], *, batch_size: int = 8
     ) -> Iterator[tuple[str, FloatArray]]:
         """Yield (population, ANN activation (N, *shape)) for preprocessed samples."""
         named = {p.name: p.tensor for p in self.network.populations if p.tensor is not None}
-        count = len(next(iter(samples.values())))
-        parts: list[dict[str, FloatArray]] = []
-        for start in range(0, count, batch_size):
+        count, graph = len(next(iter(samples.values()))), self.graph
+
+        def part(start: int) -> dict[str, FloatArray]:
             rows = {k: v[start : start + batch_size] for k, v in samples.items()}
-            parts.append(self.graph.evaluate(rows, list(dict.fromkeys(named.values()))))
+            return graph.evaluate(rows, list(dict.fromkeys(named.values())))
+
+        parts = on_threads(part, range(0, count, batch_size))
         for name, tensor in named.items():
             yield name, np.concatenate([part[tensor] for part in parts])
 

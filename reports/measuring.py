@@ -22,6 +22,7 @@ from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network
 from snnconvert.convert.rows import Samples, row_count, some_rows
+from snnconvert.convert.threads import on_threads
 from snnconvert.reports.anytime import AnytimeRecorder, operations_until
 from snnconvert.reports.checkpoint import Checkpoint, Nowhere, Resumable
 from snnconvert.reports.evaluation import Measurement
@@ -201,8 +202,12 @@ class _Gathered(Resumable):
             headline = self._tallies[0].judge.layout
             self._stopping.add(result.outputs[headline.readout or headline.name])
         self._activity.add(batch)
-        for name, recorder in self._recording.items():
-            recorder.add(result.spike_counts[name], result.events.get(name))
+        on_threads(
+            lambda name: self._recording[name].add(
+                result.spike_counts[name], result.events.get(name)
+            ),
+            self._recording,
+        )
         if lowered_values is not None and here.start < self._compared:
             rows = min(here.stop, self._compared) - here.start
             _compare(self._recording, result, batch, rows, lowered_values)
@@ -285,8 +290,12 @@ def _compare(
 ) -> None:
     """Compare the first rows of a batch with the ANN's activations."""
     known = recorders_by_activation(recording)
+
+    def compare(named: tuple[str, FloatArray]) -> None:
+        name, activation = named
+        counts = result.spike_counts[known[name].population.name]
+        known[name].compare(counts[:rows], activation)
+
     with one_blas_thread():
-        for name, activation in lowered_values({name: x[:rows] for name, x in batch.items()}):
-            if name in known:
-                counts = result.spike_counts[known[name].population.name]
-                known[name].compare(counts[:rows], activation)
+        found = lowered_values({name: x[:rows] for name, x in batch.items()})
+        on_threads(compare, [named for named in found if named[0] in known])

@@ -117,8 +117,8 @@ class InputActivity(Resumable):
                 x = x[:, : input_steps(node, self.steps)]
             rows = x.reshape(-1, self.active[node.name].size)
             self.active[node.name] += np.count_nonzero(rows, axis=0)
-            unit = bool((np.abs(rows[rows != 0]) == 1).all())
-            self.binary[node.name] = self.binary[node.name] and unit
+            if self.binary[node.name]:
+                self.binary[node.name] = bool((np.abs(rows[rows != 0]) == 1).all())
 
 
 def input_steps(node: Input, steps: int) -> int:

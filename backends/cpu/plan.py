@@ -15,6 +15,7 @@ from snnconvert.convert.linear import Chain, Shape
 from snnconvert.convert.network import Input, Network, Population, Readout, Relay
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
+from snnconvert.convert.threads import default_threads
 
 LONGEST_CHUNK = 64
 """Steps at a time: more would not make the operators faster."""
@@ -58,16 +59,6 @@ class Plan:
     chunk: int
     batch: int
     threads: int
-
-
-def default_threads() -> int:
-    """Return the processors that this process may use, or ``OMP_NUM_THREADS`` where it is set."""
-    wish = os.environ.get("OMP_NUM_THREADS", "")
-    if wish.isdigit() and int(wish):
-        return int(wish)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def free_memory() -> int:

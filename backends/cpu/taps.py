@@ -168,13 +168,21 @@ def _of_entries(chain: Chain, source: Shape) -> Taps | None:
     if len(shifts) <= 1:
         rowwise = np.zeros((len(pairs), outputs))
         rowwise[tap, into] = values
-        weights, blocks = np.unique(rowwise, axis=0, return_inverse=True)
+        weights, blocks = _distinct(rowwise)
         shift = int(shifts[0]) if len(shifts) else 0
-        return Taps(starts, pairs % inner, blocks.reshape(-1), weights, shift)
+        return Taps(starts, pairs % inner, blocks, weights, shift)
     if len(pairs) * inputs * outputs > MOST_ENTRIES:
         return None
     full = np.zeros((len(pairs), inputs * outputs))
     full[tap, out_of * outputs + into] = values
-    weights, blocks = np.unique(full, axis=0, return_inverse=True)
+    weights, blocks = _distinct(full)
     shaped = weights.reshape(-1, inputs, outputs)
-    return Taps(starts, pairs % inner, blocks.reshape(-1), shaped)
+    return Taps(starts, pairs % inner, blocks, shaped)
+
+
+def _distinct(rows: FloatArray) -> tuple[FloatArray, IntVector]:
+    """Return the rows that differ, in order, and which of them each row is."""
+    if len(rows) and (rows == rows[0]).all():  # shortcuts and pooling: sorting takes ten times that
+        return rows[:1], np.zeros(len(rows), np.int64)
+    found, which = np.unique(rows, axis=0, return_inverse=True)
+    return found, which.reshape(-1)

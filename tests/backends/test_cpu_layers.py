@@ -31,7 +31,7 @@ from snnconvert.backends.cpu.kernels.index import events_of
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import stored_shape
 from snnconvert.backends.cpu.sent import to_bits, to_frames
-from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
+from snnconvert.backends.cpu.taps import Taps, _distinct, as_rows, channels_of, taps_of
 from snnconvert.backends.kernel_cache import cache_folder
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.linear import (
@@ -531,3 +531,16 @@ def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     assert cache_folder().parts[-2:] == ("snnconvert", "numba")
+
+
+@pytest.mark.parametrize("values", [[[2, 1], [2, 1]], [[2, 1], [0, 3], [2, 1]], [[0, 0]]])
+def test_equal_blocks_are_kept_once(values: list[list[float]]) -> None:
+    rows = np.array(values, np.float64)
+    found, which = _distinct(rows)
+    np.testing.assert_array_equal(found, np.unique(rows, axis=0))
+    np.testing.assert_array_equal(found[which], rows)
+
+
+def test_a_chain_without_entries_has_no_blocks() -> None:
+    found, which = _distinct(np.zeros((0, 3)))
+    assert (found.shape, which.shape) == ((0, 3), (0,))

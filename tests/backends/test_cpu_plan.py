@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from snnconvert.backends.cpu import plan as planning
-from snnconvert.backends.cpu.plan import default_threads, free_memory, make_plan, number_types
+from snnconvert.backends.cpu.plan import free_memory, make_plan, number_types
 from snnconvert.convert.linear import Chain, Dense, SumPool, Window
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Relay
 from snnconvert.convert.snap import Executable, snap
@@ -101,18 +101,6 @@ def test_a_working_set_beyond_the_cache_is_one_sample() -> None:
                                      Connection("a", "y", (SumPool(shape, window),))))  # fmt: skip
     plan = make_plan(snap(network), 1, 10**10)
     assert (plan.chunk, plan.batch) == (planning.LONGEST_CHUNK, 1)
-
-
-def test_threads_default_to_the_processors_that_are_allowed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert default_threads() == 5
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert default_threads() == len(os.sched_getaffinity(0))
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert default_threads() == 1
 
 
 def test_memory_is_planned_where_the_system_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from snnconvert.backends import base
 from snnconvert.convert import blas
+from snnconvert.convert.network import Network
 
 
 class Library:
@@ -36,6 +38,25 @@ def test_the_threads_are_put_back_after_an_error(library: Library) -> None:
     with pytest.raises(KeyboardInterrupt), blas.one_blas_thread():
         raise KeyboardInterrupt
     assert library.threads == 4
+
+
+def test_whoever_leaves_last_puts_them_back(library: Library) -> None:
+    first, second = blas.one_blas_thread(), blas.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert library.threads == 1
+    second.__exit__(None, None, None)
+    assert library.threads == 4
+
+
+def test_a_network_is_prepared_on_one_thread(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(base, "snap", lambda network: seen.append(library.threads))
+    base.prepare(Network("empty", (), ()))
+    assert (seen, library.threads) == ([1], 4)
 
 
 def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,8 @@ import pytest
 from onnx_models import make_model, make_node
 
 import snnconvert
-from snnconvert.convert import resume
+from snnconvert.convert import resume, rungs
 from snnconvert.convert.errors import DataError, OutputError, ResumeError
-from snnconvert.convert.rungs import ROWS_AT_ONCE
 from snnconvert.convert.spiking_model import SpikingModel
 
 ROWS, BATCH = 23, 5
@@ -133,14 +132,25 @@ def test_a_resumed_evaluation_gives_the_same_report(kind: str, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
-def test_it_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
+def test_it_may_be_interrupted_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "half.resume"
     whole = report(converted(), rows(), CLASSES)
     for done in (5, 10, 20, 23):
         interrupted(path, converted(), rows(), CLASSES, stop=("evaluation", done))
-    for done in (ROWS_AT_ONCE, 23):
+    monkeypatch.setattr(rungs, "ROWS_KEPT", rungs.ROWS_AT_ONCE)
+    for done in (rungs.ROWS_AT_ONCE, 16, 23):
         interrupted(path, converted(), rows(), CLASSES, stop=("ladder", done))
     assert report(converted(), rows(), CLASSES, resume=path) == whole
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found.append(report(converted(), rows(), CLASSES))
+    assert found[0] == found[1]
 
 
 def test_the_loihi_emulator(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""How many threads a process may use, and independent pieces of NumPy's work on all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Piece = TypeVar("Piece")
+Found = TypeVar("Found")
+
+
+def default_threads() -> int:
+    """Return the processors that this process may use, or ``OMP_NUM_THREADS`` where it is set."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    if wish.isdigit() and int(wish):
+        return int(wish)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def on_threads(work: Callable[[Piece], Found], pieces: Iterable[Piece]) -> list[Found]:
+    """Return what `work` makes of every piece, in their order.
+
+    The pieces must not depend on one another: the result then is the same for every number of
+    threads. An exception of a piece is raised here.
+    """
+    pieces = list(pieces)
+    threads = min(default_threads(), len(pieces))
+    if threads < 2:
+        return [work(piece) for piece in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, pieces))

@@ -1,0 +1,42 @@
+"""Threads that a process may use, and pieces of work on them."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from snnconvert.convert.threads import default_threads, on_threads
+
+
+def test_threads_default_to_the_processors_that_are_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert default_threads() == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert default_threads() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_threads() == 1
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_pieces_come_back_in_order(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert on_threads(lambda x: x * x, iter(range(20))) == [x * x for x in range(20)]
+    assert on_threads(lambda x: x, []) == []
+
+
+def test_pieces_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    both = threading.Barrier(2, timeout=10)
+    assert sorted(on_threads(lambda _: both.wait(), range(2))) == [0, 1]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_an_exception_of_a_piece_is_raised(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    with pytest.raises(ZeroDivisionError):
+        on_threads(lambda x: 1 / x, [1, 0])
