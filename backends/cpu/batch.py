@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial, reduce
@@ -103,7 +104,9 @@ class BatchRun:
     ) -> None:
         network = program.network
         self._threads, self._clock, self._ahead = threads, clock, ahead
-        self._program, self._network, self._plan = program, network, program.plan
+        # The program keeps prepared runs: without a cycle all goes when the simulation does.
+        self._program: Program = weakref.proxy(program) if ahead else program
+        self._network, self._plan = network, program.plan
         self._steps, self._samples = steps, samples
         self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
@@ -171,7 +174,8 @@ class BatchRun:
             self._prepared = True
         for p in self._network.populations:
             self._write_counts(p)
-        del self._samples, self._results, self._analog  # a prepared run outlives them
+        # A prepared run outlives them.
+        del self._samples, self._results, self._analog, self._pool
 
     def _advance_all(self) -> None:
         for start in range(0, self._steps, self._plan.chunk):

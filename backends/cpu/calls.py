@@ -178,11 +178,13 @@ class Calls:
             self._tables = [np.array(places, np.int64) for places in self._places]
         arrivals = np.zeros(1, np.int64)
         shared = len(self._places[0]), arrivals.ctypes.data, self._threads, _yielding()
+        assert pool is not None or self._threads == 1, "calls of several threads need a pool"
         _together(
             sequence_kernel(),
             [np.array([table.ctypes.data, *shared], np.int64) for table in self._tables],
             arrivals,
             pool,
+            (self._tables, self._held),
         )
 
 
@@ -191,13 +193,23 @@ def _together(
     arguments: Sequence[Arguments],
     arrivals: Arguments,
     pool: Executor | None,
+    held: Any = None,
 ) -> None:
-    """Run a kernel that waits for the others, with the first arguments in this thread."""
+    """Run a kernel that waits for the others, with the first arguments in this thread.
+
+    What is submitted owns what it points to: where a pool cannot start a thread it raises, and
+    keeps what it was given for later.
+    """
     others: list[Future[None]] = []
+
+    def owning(own: Arguments, *_: Any) -> None:
+        kernel(own)
+
     try:
         if pool is not None:
             with _submitting:  # or two runs would wait for each other's threads
-                others += [pool.submit(kernel, own) for own in arguments[1:]]
+                for own in arguments[1:]:  # one by one: an interruption leaves none unknown
+                    others.append(pool.submit(owning, own, arrivals, held))
         kernel(arguments[0])
     except BaseException:
         arrivals[0] = OPEN  # those that wait for this thread need not

@@ -100,6 +100,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
     room = LARGEST - 1 - max((float(np.abs(p).max()) for p in whole[1:]), default=0.0)
     channels = channels_of(node.shape)
     weight = max((int(np.abs(w).max(initial=0)) for w in weights if w.ndim > 2), default=0)
+    together = (2**15 - 1) // weight if not narrow and 0 < weight <= 2**15 // FEWEST_ROWS else 0
     return FixedPoint(
         unit,
         weights,
@@ -107,10 +108,17 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         _padded(threshold, channels, NEVER),
         _padded(v_init, channels, 0),
         narrow,
-        2 if narrow and weight >= 2**7 else next(b for b in (1, 2, 4) if weight < 2 ** (8 * b - 1)),
-        (2**15 - 1) // weight if not narrow and 0 < weight <= 2**15 // FEWEST_ROWS else 0,
+        _weight_bytes(weight, narrow, in_16_bits=narrow or together > 0),
+        together,
         math.floor(room / float(step)) if neuron or step > room else sys.maxsize,
     )
+
+
+def _weight_bytes(weight: int, narrow: bool, *, in_16_bits: bool) -> int:
+    """Return the bytes of a row's numbers: those of what they are summed in, or half of them."""
+    if narrow and weight >= 2**7:
+        return 2
+    return next(b for b in ((1, 2) if in_16_bits else (2, 4)) if weight < 2 ** (8 * b - 1))
 
 
 def _padded(rows: FloatArray, channels: int, fill: int) -> npt.NDArray[np.int32]:

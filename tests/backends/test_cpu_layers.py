@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,6 +30,7 @@ from snnconvert.backends.cpu.kernels.counts import write_counts
 from snnconvert.backends.cpu.kernels.emitter import LONG, Emitter
 from snnconvert.backends.cpu.kernels.index import events_of
 from snnconvert.backends.cpu.kernels.layer import Method
+from snnconvert.backends.cpu.kernels.sequence import OPEN, sequence_kernel
 from snnconvert.backends.cpu.layout import stored_shape
 from snnconvert.backends.cpu.sent import to_bits, to_frames
 from snnconvert.backends.cpu.taps import Taps, _distinct, as_rows, channels_of, taps_of
@@ -425,6 +427,75 @@ def test_an_interruption_waits_for_kernels_in_other_threads() -> None:
         with pytest.raises(KeyboardInterrupt):
             _together(kernel, [np.array([i], np.int64) for i in range(2)], arrivals, pool)
         assert done == [1]
+
+
+def rows_without_weights() -> Network:
+    """A population fed by a connection of zeros, and by a shortcut of more than 16 bits."""
+    first = replace(population(16, bias=np.full(16, 0.25)), name="a")
+    second = population(16, bias=np.full(16, 2.0**-16))
+    zeros = Dense((16,), np.zeros((16, 16)))
+    return Network(
+        "n",
+        (Input("x", (1,), bound=1.0), first, second),
+        (Connection("a", "p", (zeros,)), Connection("a", "p", ())),
+    )
+
+
+@pytest.mark.parametrize("method", ["patterns", "events"])
+def test_rows_of_zeros_beside_a_shortcut(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
+    simulation = CpuSimulation(prepare(rows_without_weights()))
+    layer = simulation.program.layers["p"]
+    assert isinstance(layer, EventLayer) and not layer.numbers.narrow
+    x = np.zeros((2, 1))
+    reference = ReferenceSimulation(simulation.executable).run(x, 9, record=("*",))
+    assert_same_run(simulation.run(x, 9, record=("*",)), reference)
+    assert reference.spikes["p"].any()
+
+
+def test_what_a_pool_refuses_leaves_no_thread_behind() -> None:
+    """A thread that was given its part before the pool refused another has ended."""
+    begun, done = threading.Event(), []
+
+    class Refusing(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Any:
+            if begun.is_set():
+                raise RuntimeError("can't start new thread")
+            future = super().submit(*given, **named)
+            begun.wait()
+            return future
+
+    def kernel(arguments: npt.NDArray[np.int64]) -> None:
+        begun.set()
+        time.sleep(0.1)
+        done.append(int(arguments[0]))
+
+    arguments = [np.array([i], np.int64) for i in range(3)]
+    with Refusing(2) as pool:
+        with pytest.raises(RuntimeError, match="can't start"):
+            _together(kernel, arguments, np.zeros(1, np.int64), pool)
+        assert done == [1]
+
+
+def test_no_kernel_begins_once_another_thread_was_interrupted() -> None:
+    """What that thread should have written is not there."""
+    out, one = np.zeros(1, np.int64), np.ones(1, np.int64)
+    addresses = [one.ctypes.data, 1, out.ctypes.data]
+    own = np.array([0, 1, *addresses], np.int64)
+    table = np.array([(adding("adding").address, own.ctypes.data)], np.int64)
+    for arrivals, expected in ((np.array([OPEN], np.int64), 0), (np.zeros(1, np.int64), 1)):
+        sequence_kernel()(np.array([table.ctypes.data, 1, arrivals.ctypes.data, 1, 0], np.int64))
+        assert out[0] == expected
+
+
+def test_a_simulation_goes_with_its_prepared_runs() -> None:
+    simulation = CpuSimulation(prepare(rows_without_weights()), threads=1)
+    for _ in range(4):
+        simulation.run(np.zeros((2, 1)), 6)
+    program = weakref.ref(simulation.program)
+    assert simulation.program.settled(6)  # so that the last runs were prepared ones
+    del simulation
+    assert program() is None
 
 
 def adding(name: str) -> native.Kernel:

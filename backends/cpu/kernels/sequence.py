@@ -13,7 +13,7 @@ SPINS = 2000
 """How often a thread looks whether the others have come before it gives its processor away."""
 
 OPEN = 2**62
-"""A number of arrivals with which no thread waits any more."""
+"""A number of arrivals with which no thread waits any more, or begins another kernel."""
 
 _KERNEL = ir.FunctionType(ir.VoidType(), [LONG.as_pointer()])
 _YIELD = ir.FunctionType(INT, [])
@@ -35,7 +35,10 @@ def _emit() -> str:
     with e.loop(LONG(0), count) as i:
         place = e.add(calls, e.multiply(i, LONG(16)))
         function = e.load(place, LONG)
-        with e.when(e.builder.icmp_signed("!=", function, LONG(0))):
+        # Where another thread was interrupted, what it should have written is not there.
+        going_on = e.builder.icmp_signed("<", e.load_shared(arrivals, LONG), LONG(OPEN))
+        there = e.builder.icmp_signed("!=", function, LONG(0))
+        with e.when(e.builder.and_(there, going_on)):
             arguments = e.builder.inttoptr(e.load(place, LONG, 8), LONG.as_pointer())
             e.call(function, _KERNEL, arguments)
         with e.when(e.builder.icmp_signed(">", threads, LONG(1))):
