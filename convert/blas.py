@@ -38,15 +38,15 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     get, put = found
-    with _lock:
-        _before.append(get())
-        put(1)
     try:
+        with _lock:
+            _before.append(get())
+            put(1)
         yield
     finally:
         with _lock:
-            before = _before.pop()
-            if not _before:
+            before = _before.pop() if _before else 0  # interrupted before it was noted
+            if before and not _before:
                 put(before)
 
 
@@ -55,7 +55,10 @@ def _thread_functions() -> tuple[Callable[[], int], Callable[[int], None]] | Non
     """Return OpenBLAS's functions that read and set its number of threads."""
     package = Path(np.__file__).parent
     for path in (p for folder in FOLDERS for p in (package / folder).glob("*openblas*")):
-        library = ctypes.CDLL(str(path))  # loaded already: the very one that NumPy uses
+        try:
+            library = ctypes.CDLL(str(path))  # loaded already: the very one that NumPy uses
+        except OSError:  # a file that is no library: threads are a matter of speed alone
+            continue
         for name in NAMES:
             if hasattr(library, name.format("set")):
                 return getattr(library, name.format("get")), getattr(library, name.format("set"))

@@ -27,7 +27,7 @@ from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.checkpoint import Checkpoint, Nowhere, State
 
-FORMAT = "snnconvert-resume/1"
+FORMAT = "snnconvert-resume/2"
 STATE = "state.json"
 ARRAY = "array"
 

@@ -150,7 +150,7 @@ def correct_network(
     size = len(network.populations)
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
     recipes = len(_recipes(corrections))
-    again = min(FINALISTS, recipes) if few.count < teacher.count else 0
+    again = min(FINALISTS + 1, recipes) if few.count < teacher.count else 0
     count = _Count(progress, size * (recipes + again + 1))
     shares = SHARES if late_readout else SHARES[:1]
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
@@ -190,7 +190,8 @@ def _choose(few: _Pass, all_rows: _Pass, corrections: Sequence[str]) -> _Choice:
     errors = tried
     if all_rows.teacher.count > few.teacher.count:
         best = sorted(tried, key=tried.__getitem__)[:FINALISTS]
-        errors = {recipe: all_rows.error(all_rows.run(recipe)) for recipe in best}
+        finalists = dict.fromkeys([*best, ()])  # whether any helps at all is asked again
+        errors = {recipe: all_rows.error(all_rows.run(recipe)) for recipe in finalists}
     least = min(errors.values())
     near = [recipe for recipe in errors if (1 - LEAST_GAIN) * errors[recipe] <= least]
     return _Choice(min(near, key=lambda r: (len(r), errors[r])), tried, errors)

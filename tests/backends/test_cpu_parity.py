@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from evaluations import small_network
 
+from snnconvert.backends.base import RunResult
 from snnconvert.backends.cpu import parity
 from snnconvert.backends.reference import ReferenceSimulation
 from snnconvert.convert.errors import ParityError
@@ -93,3 +94,18 @@ def test_differences_in_the_first_steps_are_found(monkeypatch: pytest.MonkeyPatc
     simulation.executable = network
     with pytest.raises(ParityError, match="differs from the reference"):
         parity.compare_with_reference(simulation, x, 40, exact=True, chunk=CHUNK)
+
+
+def test_results_without_recorded_spikes_are_compared_too() -> None:
+    """Reports are made of such runs."""
+    network, x = small_network()
+
+    class Quicker(ReferenceSimulation):
+        def run(self, x: Any, timesteps: int, **options: Any) -> RunResult:
+            result = super().run(x, timesteps, **options)
+            if not options.get("record"):
+                next(iter(result.spike_counts.values()))[0, 0] += 1
+            return result
+
+    with pytest.raises(ParityError, match="where no spikes are recorded"):
+        parity.compare_with_reference(Quicker(network), x, 10, exact=True, chunk=CHUNK)

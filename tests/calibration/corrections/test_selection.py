@@ -96,11 +96,13 @@ def test_the_best_recipes_compete_again_on_all_rows(monkeypatch: pytest.MonkeyPa
     )
     found = record["corrections"]
     best = sorted(found["tried"], key=found["tried"].__getitem__)[: selection.FINALISTS]
-    assert set(found["confirmed"]) == set(best)
+    assert set(found["confirmed"]) == {*best, "none"}
     assert all(found["confirmed"][name] != found["tried"][name] for name in best)
     accepted = found["confirmed"][" + ".join(found["accepted"]) or "none"]
     assert accepted <= min(found["confirmed"].values()) / (1 - LEAST_GAIN)
-    assert calls == [(i, len(calls)) for i in range(1, len(calls) + 1)]
+    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+    (total,) = {total for _, total in calls}
+    assert total is not None and len(calls) <= total  # "none" may be among the best
 
 
 @pytest.mark.parametrize("rows", [0, 1])
