@@ -67,9 +67,9 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
     corrections : "auto", "none" or names
         Names as a sequence, or between commas.
     whole : bool
-        Whether all of a population's charge is there before it fires. "auto" then refits the
-        weights, the biases with them, and nothing else: the thresholds of the histograms are for
-        just such currents, and a mean that is right needs no second correction.
+        Whether all of a population's charge is there before it fires. "auto" then leaves the
+        thresholds alone: those of the histograms are for just such currents. Potentials it leaves
+        out as well: they are biases then, within narrower bounds.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
         if corrections in ("auto", "none"):
             if corrections == "none":
                 return ()
-            return ("weights",) if whole else CORRECTIONS
+            return ("weights", "bias") if whole else CORRECTIONS
         corrections = [name.strip() for name in corrections.split(",")]
     for name in corrections:
         if name not in CORRECTIONS:

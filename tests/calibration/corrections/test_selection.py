@@ -200,7 +200,7 @@ def test_thresholds_that_a_function_dictates_are_kept() -> None:
 
 def test_names_are_parsed_in_the_order_of_the_passes() -> None:
     assert parse_corrections("auto") == CORRECTIONS
-    assert parse_corrections("auto", whole=True) == ("weights",)
+    assert parse_corrections("auto", whole=True) == ("weights", "bias")
     assert parse_corrections("thresholds", whole=True) == ("thresholds",)
     assert parse_corrections("none") == ()
     assert parse_corrections("bias, weights") == ("weights", "bias")
