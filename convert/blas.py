@@ -38,15 +38,17 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     get, put = found
+    noted = False
     try:
         with _lock:
             _before.append(get())
+            noted = True  # an interruption before that must not take out what another noted
             put(1)
         yield
     finally:
         with _lock:
-            before = _before.pop() if _before else 0  # interrupted before it was noted
-            if before and not _before:
+            before = _before.pop() if noted else 0
+            if noted and not _before:
                 put(before)
 
 
