@@ -46,10 +46,11 @@ def one_blas_thread() -> Iterator[None]:
             put(1)
         yield
     finally:
-        with _lock:
-            before = _before.pop() if noted else 0
-            if noted and not _before:
-                put(before)
+        if noted:
+            with _lock:
+                before = _before.pop()
+                if not _before:
+                    put(before)
 
 
 @cache
