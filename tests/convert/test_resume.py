@@ -263,7 +263,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda content: content[: len(content) // 2],
     "a bit flipped": flipped,
     "compressed": lambda content: repacked(content, {}, zipfile.ZIP_DEFLATED),
-    "another format": lambda content: repacked(content, {resume.FORMAT: "snnconvert-resume/2"}),
+    "another format": lambda content: repacked(content, {resume.FORMAT: "snnconvert-resume/0"}),
     "no stages": lambda content: repacked(content, {"stages": "stapes"}),
     "no zip file": lambda _: b"something else",
 }
