@@ -35,9 +35,13 @@ from snnconvert.convert.network import (
 )
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.simplify import simplify_chain
+from snnconvert.convert.threads import on_threads
 
 MEMORY = 2**30
 """Bytes that currents and spikes of a replay take together, about."""
+
+PIECE = 8
+"""Rows whose neurons a thread advances at a time."""
 
 CHUNK = 32
 """Rows that the ANN is evaluated on at a time."""
@@ -74,33 +78,50 @@ class Drive:
 
         The train has one frame with the counts where the drive has one frame.
         """
-        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+        if self.whole:
+            counts = self._whole(population)
+            return counts[None].astype(np.float32), _as_shaped(counts, population)
+        train = np.empty((self.timesteps, self.rows, math.prod(population.shape)), np.float32)
+        return train, _as_shaped(self._steps(population, train), population)
 
-        train, counts = self._whole(population) if self.whole else self._steps(population)
-        shape = population.shape
-        return train, from_stored(counts.reshape(len(counts), *stored_shape(shape)), shape)
-
-    def _steps(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    def _steps(self, population: Population, train: FloatArray) -> npt.NDArray[np.int64]:
+        """Return the counts (n, size); the spikes go into the train, unless it has no frames."""
         from snnconvert.backends.cpu.layout import per_neuron
         from snnconvert.backends.cpu.neurons import Neurons
 
         neurons = Neurons.of(population)
-        membranes = neurons.membranes(self.rows)
-        train = np.empty((self.timesteps, *membranes.voltage.shape), np.float32)
         bias = per_neuron(population.bias, population.shape)
         constant = np.ascontiguousarray(self.constant + bias)
-        held, later = self.sums[: self.holdoff], self.sums[self.holdoff :]
-        if self.holdoff:
-            neurons.advance(membranes, constant, held, train[:0], self.holdoff)
-        open_steps = self.timesteps - self.holdoff
-        if open_steps:
-            neurons.advance(membranes, constant, later, train[:open_steps], open_steps)
-        if self.holdoff:
-            silence = np.zeros((1, constant.shape[1]))
-            neurons.advance(membranes, silence, self.sums[:0], train[open_steps:], self.holdoff)
-        return train, membranes.counts
+        silence = np.zeros((1, constant.shape[1]))
+        opened = self.timesteps - self.holdoff
+        windows = (  # what arrives, what else does, the spikes, the steps, whether they may fire
+            (constant, self.sums[: self.holdoff], train[:0], self.holdoff, False),
+            (constant, self.sums[self.holdoff :], train[:opened], opened, True),
+            (silence, self.sums[:0], train[opened:], self.holdoff, True),
+        )
 
-    def _whole(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        def run(samples: slice) -> npt.NDArray[np.int64]:
+            membranes = neurons.membranes(samples.stop - samples.start)
+            for steady, sums, spikes, steps, fires in windows:
+                if steps:
+                    own = steady[samples] if len(steady) > 1 else steady
+                    neurons.advance(
+                        membranes,
+                        own,
+                        sums,
+                        spikes,
+                        steps,
+                        fires=fires,
+                        first_sample=samples.start,
+                    )
+            return membranes.counts
+
+        pieces = range(0, self.rows, PIECE)
+        return np.concatenate(
+            on_threads(run, [slice(first, min(first + PIECE, self.rows)) for first in pieces])
+        )
+
+    def _whole(self, population: Population) -> npt.NDArray[np.int64]:
         """Count as ``quantised.py`` does: all of the charge is there before the first spike."""
         from snnconvert.backends.cpu.layout import per_neuron
 
@@ -114,11 +135,13 @@ class Drive:
         charge /= threshold
         most = self.timesteps * spike_values(population.neuron).highest
         counts = np.clip(np.floor(charge, out=charge), 0, most, out=charge)
-        return counts[None].astype(np.float32), counts.astype(np.int64)
+        return counts.astype(np.int64)
 
     def counts(self, population: Population) -> npt.NDArray[np.int64]:
         """Return the spike counts (n, *shape) under the currents."""
-        return self.spikes(population)[1]
+        nothing = np.empty((0, self.rows, math.prod(population.shape)), np.float32)
+        counts = self._whole(population) if self.whole else self._steps(population, nothing)
+        return _as_shaped(counts, population)
 
     def decoded(self, population: Population) -> FloatArray:
         """Return the activations (n, *shape) that the spikes stand for, float32."""
@@ -141,6 +164,14 @@ class Drive:
         constant = self.constant[chosen] if len(self.constant) > 1 else self.constant
         sums = np.ascontiguousarray(self.sums[:, chosen])
         return replace(self, sums=sums, constant=constant)
+
+
+def _as_shaped(counts: npt.NDArray[np.int64], population: Population) -> npt.NDArray[np.int64]:
+    """Return counts (n, size) with the axes of the population's shape."""
+    from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+    shape = population.shape
+    return from_stored(counts.reshape(len(counts), *stored_shape(shape)), shape)
 
 
 Correct: TypeAlias = Callable[[Population, Drive], Population]

@@ -328,6 +328,7 @@ class BatchRun:
                 spikes[:0] if sums is None else sums.reshape(-1, *membranes.voltage.shape),
                 spikes if fires else spikes[:0],
                 piece.stop - piece.start,
+                fires=fires,
             )
 
     def _record(self, node: Population) -> None:

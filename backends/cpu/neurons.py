@@ -34,6 +34,10 @@ class Membranes:
     counts: npt.NDArray[np.int64]
     events: npt.NDArray[np.int64]
 
+    def of_samples(self, samples: slice) -> Membranes:
+        """Return the state of some samples alone, as views."""
+        return Membranes(self.voltage[samples], self.counts[samples], self.events[samples])
+
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
@@ -70,19 +74,22 @@ class Neurons:
         sums: FloatArray,
         spikes: FloatArray,
         steps: int,
+        *,
+        fires: bool,
+        first_sample: int = 0,
     ) -> None:
         """Advance the membranes by some steps and write the spikes; see ``fire.py``."""
-        fire = _kernels()
+        kernels = _kernels()
         state = (membranes.voltage, constant, sums, self.threshold)
         counters = (membranes.counts, membranes.events)
+        span = (steps, fires, first_sample)
         if self.model == "signed":
-            fire.integrate_and_fire_signed(*state, spikes, *counters, steps)
+            kernels.integrate_and_fire_signed(*state, spikes, *counters, *span)
         elif self.model == "graded":
-            fire.integrate_and_fire_graded(
-                *state, float(self.values.highest), spikes, *counters, steps
-            )
+            highest = float(self.values.highest)
+            kernels.integrate_and_fire_graded(*state, highest, spikes, *counters, *span)
         else:
-            fire.integrate_and_fire(*state, self.to_zero, spikes, membranes.counts, steps)
+            kernels.integrate_and_fire(*state, self.to_zero, spikes, membranes.counts, *span)
 
 
 @cache

@@ -17,11 +17,14 @@ def integrate_and_fire(
     spikes: Any,
     counts: Any,
     steps: int,
+    fires: bool,
+    first_sample: int,
 ) -> None:
     """Advance plain neurons; arguments as in ``fire.py``."""
-    for t in _integrated(voltage, constant, sums, spikes, steps):
+    samples = slice(first_sample, first_sample + len(voltage))
+    for t in _integrated(voltage, constant, sums[:, samples], steps, fires):
         fired = voltage >= threshold
-        spikes[t] = fired
+        _keep(spikes, t, samples, fired)
         counts += fired
         np.copyto(voltage, 0.0 if to_zero else voltage - threshold, where=fired)
 
@@ -35,12 +38,15 @@ def integrate_and_fire_signed(
     counts: Any,
     events: Any,
     steps: int,
+    fires: bool,
+    first_sample: int,
 ) -> None:
     """Advance signed neurons; arguments as in ``fire.py``."""
-    for t in _integrated(voltage, constant, sums, spikes, steps):
+    samples = slice(first_sample, first_sample + len(voltage))
+    for t in _integrated(voltage, constant, sums[:, samples], steps, fires):
         up, down = voltage >= threshold, (voltage < 0) & (counts > 0)
         sent = up.astype(np.int64) - down
-        spikes[t] = sent
+        _keep(spikes, t, samples, sent)
         counts += sent
         events += up.astype(np.int64) + down
         voltage -= sent * threshold
@@ -56,21 +62,29 @@ def integrate_and_fire_graded(
     counts: Any,
     events: Any,
     steps: int,
+    fires: bool,
+    first_sample: int,
 ) -> None:
     """Advance graded neurons; arguments as in ``fire.py``."""
-    for t in _integrated(voltage, constant, sums, spikes, steps):
+    samples = slice(first_sample, first_sample + len(voltage))
+    for t in _integrated(voltage, constant, sums[:, samples], steps, fires):
         payload = np.clip(np.floor(voltage / threshold), 0.0, highest)
-        spikes[t] = payload
+        _keep(spikes, t, samples, payload)
         counts += payload.astype(np.int64)
         events += payload > 0
         voltage -= payload * threshold
 
 
-def _integrated(voltage: Any, constant: Any, sums: Any, spikes: Any, steps: int) -> Iterator[int]:
+def _integrated(voltage: Any, constant: Any, sums: Any, steps: int, fires: bool) -> Iterator[int]:
     """Add what arrives in each step; yield the steps in which neurons may fire."""
     for t in range(steps):
         voltage += constant
         if len(sums):
             voltage += sums[t]
-        if len(spikes):
+        if fires:
             yield t
+
+
+def _keep(spikes: Any, t: int, samples: slice, sent: Any) -> None:
+    if len(spikes):
+        spikes[t, samples] = sent

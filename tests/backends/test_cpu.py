@@ -418,7 +418,7 @@ def test_it_runs_where_no_kernel_can_be_cached() -> None:
         "v, counts = np.zeros((1, 3)), np.zeros((1, 3), np.int64)\n"
         "spikes = np.empty((4, 1, 3), np.float32)\n"
         "half, one = np.full((1, 3), 0.5), np.ones(3)\n"
-        "integrate_and_fire(v, half, spikes[:0], one, False, spikes, counts, 4)\n"
+        "integrate_and_fire(v, half, spikes[:0], one, False, spikes, counts, 4, True, 0)\n"
         "print(counts.tolist(), type(integrate_and_fire._cache).__name__)",
     )
     assert out == "[[2, 2, 2]] NullCache\n"

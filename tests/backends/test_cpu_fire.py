@@ -87,7 +87,7 @@ def test_it_equals_the_neuron_step_by_step(
     with pytest.MonkeyPatch.context() as patch:
         kernels = import_module(f"snnconvert.backends.cpu.{module}")
         patch.setattr("snnconvert.backends.cpu.neurons._kernels", lambda: kernels)
-        neurons.advance(membranes, constant, sums, spikes, steps)
+        neurons.advance(membranes, constant, sums, spikes, steps, fires=firing)
     np.testing.assert_array_equal(membranes.voltage, state.voltage)
     np.testing.assert_array_equal(membranes.counts, state.count)
     np.testing.assert_array_equal(membranes.counts, sent + expected.sum(axis=0))
