@@ -117,9 +117,8 @@ class Drive:
             return membranes.counts
 
         pieces = range(0, self.rows, PIECE)
-        return np.concatenate(
-            on_threads(run, [slice(first, min(first + PIECE, self.rows)) for first in pieces])
-        )
+        slices = [slice(first, min(first + PIECE, self.rows)) for first in pieces]
+        return np.concatenate(on_threads(run, slices))
 
     def _whole(self, population: Population) -> npt.NDArray[np.int64]:
         """Count as ``quantised.py`` does: all of the charge is there before the first spike."""
@@ -171,7 +170,8 @@ def _as_shaped(counts: npt.NDArray[np.int64], population: Population) -> npt.NDA
     from snnconvert.backends.cpu.layout import from_stored, stored_shape
 
     shape = population.shape
-    return from_stored(counts.reshape(len(counts), *stored_shape(shape)), shape)
+    stored: npt.NDArray[np.int64] = counts.reshape(len(counts), *stored_shape(shape))
+    return from_stored(stored, shape)
 
 
 Correct: TypeAlias = Callable[[Population, Drive], Population]
