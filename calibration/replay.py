@@ -133,8 +133,8 @@ class Drive:
         charge += v_init
         charge /= threshold
         most = self.timesteps * spike_values(population.neuron).highest
-        counts = np.clip(np.floor(charge, out=charge), 0, most, out=charge)
-        return counts.astype(np.int64)
+        np.clip(np.floor(charge, out=charge), 0, most, out=charge)
+        return np.asarray(charge, np.int64)
 
     def counts(self, population: Population) -> npt.NDArray[np.int64]:
         """Return the spike counts (n, *shape) under the currents."""
