@@ -80,7 +80,7 @@ def _pairs(full: npt.NDArray[np.int32], form: Form) -> npt.NDArray[np.int32]:
 
 
 def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
-    """Return the sums of all patterns, (blocks, groups of eight inputs, 256, channels).
+    """Return the sums of all patterns, (blocks, groups of eight inputs, 256 x channels + stagger).
 
     Each half of a group's table is the half before it plus the row of one more input.
     """
@@ -89,11 +89,13 @@ def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table
     rows = np.zeros((blocks, groups * 8, channels), _number(form.sum_bytes))
     rows[:, :inputs, :outputs] = weights
     grouped = rows.reshape(blocks, groups, 8, channels)
-    table = arena.zeros((blocks, groups, PATTERNS, channels), rows.dtype)
+    whole = arena.zeros((blocks, groups, form.group_bytes // form.sum_bytes), rows.dtype)
+    table = whole[..., : PATTERNS * channels].reshape(blocks, groups, PATTERNS, channels)
+    assert np.may_share_memory(table, whole)
     for bit in range(8):
         half = 1 << bit
         np.add(table[:, :, :half], grouped[:, :, bit, None], out=table[:, :, half : 2 * half])
-    return table
+    return whole
 
 
 def _number(size: int) -> np.dtype[np.signedinteger]:

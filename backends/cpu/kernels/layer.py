@@ -45,6 +45,10 @@ FEED = 7
 PATTERNS = 256
 """Patterns of the eight spikes in a byte."""
 
+STAGGER = 192
+"""Bytes between the tables of two groups of eight inputs. All of them are asked for the row of no
+spikes most of the time; side by side these rows would share a few sets of the first-level cache."""
+
 COPIED = 16
 """Events of a tap that are copied at once."""
 
@@ -128,6 +132,11 @@ class Form:
     def row_bytes(self) -> int:
         """Bytes of a row of weights, all channels."""
         return self.blocks * self.channels * self.weight_bytes
+
+    @property
+    def group_bytes(self) -> int:
+        """Bytes from the rows of one group of eight inputs to those of the next."""
+        return PATTERNS * self.row_bytes + STAGGER
 
     @property
     def sum_bytes(self) -> int:
@@ -271,7 +280,7 @@ class _Layer:
     def _add_patterns(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
         e, form = self.e, self.form
         inside = e.add(table, e.multiply(block, LONG(self.block_bytes)))
-        group_bytes = PATTERNS * form.row_bytes
+        group_bytes = form.group_bytes
         if form.width:
             for j, group, offset in self._row_offsets(source, len(sums)):
                 self._add_row(sums[j], e.add(inside, offset), group * group_bytes)
@@ -465,6 +474,10 @@ class _State:
         counts = (e.load(self.count, layer.wide, 4 * form.lanes * k) for k in kinds)
         self.n = [e.variable(e.builder.and_(count, mask)) for count in counts]
         self.thresholds = [e.load(threshold, layer.state, size * k) for k in kinds]
+        if not form.analog:
+            # Processors of 256 bits have no "at least", and would compare and negate.
+            one = constants(INT, [1] * form.lanes)
+            self.below = [e.builder.sub(threshold, one) for threshold in self.thresholds]
 
     def advance(self, k: int, current: Any) -> Any:
         """Take one step; return the spikes as bits."""
@@ -475,12 +488,11 @@ class _State:
             fired, less = builder.fcmp_ordered(">=", u, threshold), builder.fsub(u, threshold)
         else:
             u = builder.add(v, current)
-            fired, less = builder.icmp_signed(">=", u, threshold), builder.sub(u, threshold)
+            fired, less = builder.icmp_signed(">", u, self.below[k]), builder.sub(u, threshold)
         left = ir.Constant(self.layer.state, None) if form.to_zero else less
         e.set(self.v[k], builder.select(fired, left, u))
         count = e.get(self.n[k])
-        more = builder.add(count, constants(INT, [1] * form.lanes))
-        e.set(self.n[k], builder.select(fired, more, count))
+        e.set(self.n[k], builder.sub(count, builder.sext(fired, self.layer.wide)))
         return builder.bitcast(fired, ir.IntType(form.lanes))
 
     def write_back(self) -> None:
