@@ -177,7 +177,7 @@ class Calls:
         if not self._tables:
             self._tables = [np.array(places, np.int64) for places in self._places]
         arrivals = np.zeros(1, np.int64)
-        shared = len(self._places[0]), arrivals.ctypes.data, self._threads, _yielding()
+        shared = len(self._places[0]), arrivals.ctypes.data, self._threads, *_waiting()
         assert pool is not None or self._threads == 1, "calls of several threads need a pool"
         _together(
             sequence_kernel(),
@@ -224,7 +224,13 @@ _submitting = threading.Lock()
 
 
 @cache
-def _yielding() -> int:
-    """Return the address of the function that gives the processor away, 0 where there is none."""
-    function = getattr(ctypes.CDLL(None), "sched_yield", None) if os.name == "posix" else None
-    return ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0
+def _waiting() -> tuple[int, int]:
+    """Return the addresses of what gives the processor away and of what sleeps, 0 for none."""
+    if os.name != "posix":
+        return 0, 0
+    functions = (getattr(ctypes.CDLL(None), name, None) for name in ("sched_yield", "usleep"))
+    give_way, sleep = (
+        ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0
+        for function in functions
+    )
+    return give_way, sleep

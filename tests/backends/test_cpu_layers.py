@@ -21,7 +21,7 @@ from networks import Case, assert_same_run, cases
 from snnconvert.backends.base import prepare
 from snnconvert.backends.cpu import CpuBackend, CpuSimulation
 from snnconvert.backends.cpu.arena import LEAST, LINE, Arena
-from snnconvert.backends.cpu.calls import Calls, Workspace, _together, split
+from snnconvert.backends.cpu.calls import Calls, Workspace, _together, _waiting, split
 from snnconvert.backends.cpu.choose import cheapest, density
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import fixed_point
@@ -484,8 +484,29 @@ def test_no_kernel_begins_once_another_thread_was_interrupted() -> None:
     own = np.array([0, 1, *addresses], np.int64)
     table = np.array([(adding("adding").address, own.ctypes.data)], np.int64)
     for arrivals, expected in ((np.array([OPEN], np.int64), 0), (np.zeros(1, np.int64), 1)):
-        sequence_kernel()(np.array([table.ctypes.data, 1, arrivals.ctypes.data, 1, 0], np.int64))
+        shared = [table.ctypes.data, 1, arrivals.ctypes.data, 1, *_waiting()]
+        sequence_kernel()(np.array(shared, np.int64))
         assert out[0] == expected
+
+
+def test_a_thread_that_waits_long_sleeps() -> None:
+    """In a container the processors' time may be rationed."""
+    table, arrivals = np.zeros((1, 2), np.int64), np.zeros(1, np.int64)
+    spent: list[float] = []
+
+    def wait() -> None:
+        began = time.thread_time()
+        shared = [table.ctypes.data, 1, arrivals.ctypes.data, 2, *_waiting()]
+        sequence_kernel()(np.array(shared, np.int64))
+        spent.append(time.thread_time() - began)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    arrivals[0] += 1
+    thread.join()
+    assert spent[0] < 0.2
 
 
 def test_a_simulation_goes_with_its_prepared_runs() -> None:

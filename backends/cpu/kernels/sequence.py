@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from llvmlite import ir
 
@@ -12,11 +13,18 @@ from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 SPINS = 2000
 """How often a thread looks whether the others have come before it gives its processor away."""
 
+YIELDS = 200
+"""How often it does so before it sleeps: a thread that waits long must not spend its share of the
+processors, which may be counted."""
+
+NAP = 50
+"""Microseconds that it sleeps each time."""
+
 OPEN = 2**62
 """A number of arrivals with which no thread waits any more, or begins another kernel."""
 
 _KERNEL = ir.FunctionType(ir.VoidType(), [LONG.as_pointer()])
-_YIELD = ir.FunctionType(INT, [])
+_YIELD, _SLEEP = ir.FunctionType(INT, []), ir.FunctionType(INT, [INT])
 
 
 @cache
@@ -24,14 +32,14 @@ def sequence_kernel() -> Kernel:
     """Return the kernel that calls others.
 
     Its arguments: calls (function or 0, its arguments), their number, address of the number of
-    arrivals, threads, address of `sched_yield` or 0.
+    arrivals, threads, addresses of `sched_yield` and `usleep`, or 0.
     """
     return compile_kernel("sequence", _emit())
 
 
 def _emit() -> str:
     e = Emitter("sequence")
-    calls, count, arrivals, threads, give_way = (e.argument(i) for i in range(5))
+    calls, count, arrivals, threads, give_way, sleep = (e.argument(i) for i in range(6))
     with e.loop(LONG(0), count) as i:
         place = e.add(calls, e.multiply(i, LONG(16)))
         function = e.load(place, LONG)
@@ -49,8 +57,17 @@ def _emit() -> str:
                 lambda: e.builder.icmp_signed("<", e.load_shared(arrivals, LONG), all_there)
             ):
                 e.set(spins, e.add(e.get(spins), LONG(1)))
-                patient = e.builder.icmp_signed(">", e.get(spins), LONG(SPINS))
-                possible = e.builder.icmp_signed("!=", give_way, LONG(0))
-                with e.when(e.builder.and_(patient, possible)):
-                    e.call(give_way, _YIELD)
+                _wait(e, e.get(spins), give_way, sleep)
     return e.text()
+
+
+def _wait(e: Emitter, spins: Any, give_way: Any, sleep: Any) -> None:
+    """Wait a little; the longer, the more often it was done."""
+    with e.when(e.builder.icmp_signed(">", spins, LONG(SPINS))):
+        possible = e.builder.icmp_signed("!=", sleep, LONG(0))
+        long = e.builder.icmp_signed(">", spins, LONG(SPINS + YIELDS))
+        with e.builder.if_else(e.builder.and_(long, possible)) as (yes, no):
+            with yes:
+                e.call(sleep, _SLEEP, INT(NAP))
+            with no, e.when(e.builder.icmp_signed("!=", give_way, LONG(0))):
+                e.call(give_way, _YIELD)
