@@ -22,13 +22,10 @@ Stage: TypeAlias = Callable[[str], Callable[[int, int | None], None] | None]
 READOUT_ROWS = 64
 """Rows that choose the late readout."""
 
-MOST_ROWS = 256
-"""Rows that make corrections where steps are few."""
+MOST_ROWS = 512
+"""Rows that make corrections where steps are few or need not be replayed one by one."""
 
-WHOLE_ROWS = 512
-"""Rows that make corrections where steps need not be replayed one by one."""
-
-ROW_STEPS = 4096
+ROW_STEPS = 8192
 """Rows times steps that are worth the wait in a run that is not staged."""
 
 
@@ -57,7 +54,7 @@ class Options:
 def correction_rows(timesteps: int, holdoff: int) -> int:
     """Return how many calibration rows make the corrections."""
     if holdoff >= timesteps:
-        return WHOLE_ROWS
+        return MOST_ROWS
     return int(np.clip(ROW_STEPS // timesteps, READOUT_ROWS, MOST_ROWS))
 
 

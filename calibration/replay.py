@@ -14,7 +14,7 @@ stands for them, and a full schedule costs as much as one step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -37,8 +37,11 @@ from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.simplify import simplify_chain
 from snnconvert.convert.threads import on_threads
 
-MEMORY = 2**30
+MEMORY = 2**31
 """Bytes that currents and spikes of a replay take together, about."""
+
+AT_ONCE = 2**22
+"""Numbers that a connection maps at a time: more only take memory."""
 
 PIECE = 8
 """Rows whose neurons a thread advances at a time."""
@@ -328,19 +331,15 @@ class ReplayState:
             if self.is_analog(connection):
                 constant = constant + self._analog(connection)
                 continue
-            arriving = self._arriving(connection).reshape(self.frames, self.n, size)
-            sums = arriving if sums is None else sums + arriving
+            if sums is None:
+                sums = np.zeros((self.frames, self.n, size), np.float32)
+            for rows, arriving in self._mapped(connection, self.trains[connection.source]):
+                sums.reshape(-1, size)[rows] += arriving
         waits = node.name not in self.steady
         if sums is None:
             sums = np.zeros((0, self.n, size), np.float32)
             constant = np.broadcast_to(constant, (self.n, size))
-        return Drive(
-            np.ascontiguousarray(sums),
-            constant,
-            self.timesteps,
-            self.holdoff if waits else 0,
-            self.whole,
-        )
+        return Drive(sums, constant, self.timesteps, self.holdoff if waits else 0, self.whole)
 
     def is_analog(self, connection: Connection) -> bool:
         """Tell whether a connection brings a constant current."""
@@ -353,18 +352,21 @@ class ReplayState:
         current = apply_chain(connection.operators, self.rows[connection.source].astype(np.float64))
         return to_stored(current, self.nodes[connection.target].shape).reshape(self.n, -1)
 
-    def _arriving(self, connection: Connection) -> FloatArray:
-        return self._mapped(connection, self.trains[connection.source])
-
-    def _mapped(self, connection: Connection, train: FloatArray) -> FloatArray:
-        """Return what a connection makes of a train (frames, n, ...)."""
+    def _mapped(
+        self, connection: Connection, train: FloatArray
+    ) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield what a connection makes of the rows of a train (frames, n, ...), some at a time."""
         from snnconvert.backends.cpu.dense import DenseKernel, exact_torch
         from snnconvert.backends.cpu.layout import stored_shape
 
-        source = self.nodes[connection.source]
+        source, target = self.nodes[connection.source], self.nodes[connection.target]
         kernel = DenseKernel(self._amplified(connection), source.shape, np.float32)
+        flat = train.reshape(-1, *stored_shape(source.shape))
+        some = max(AT_ONCE // max(math.prod(source.shape), math.prod(target.shape)), 1)
         with exact_torch():
-            return kernel.currents(train.reshape(len(train), self.n, *stored_shape(source.shape)))
+            for first in range(0, len(flat), some):
+                rows = slice(first, first + some)
+                yield rows, kernel.currents(flat[None, rows]).reshape(len(flat[rows]), -1)
 
     def _amplified(self, connection: Connection) -> Chain:
         source = self.nodes[connection.source]
@@ -394,7 +396,8 @@ class ReplayState:
                 current += self._analog(connection)
             else:
                 mean = self._mean_train(connection.source, first)
-                current += self._mapped(connection, mean[None]).reshape(self.n, -1)
+                for rows, arriving in self._mapped(connection, mean):
+                    current[rows] += arriving
         return self._unstored(current, node)
 
     def _mean_train(self, source: str, first: int) -> FloatArray:

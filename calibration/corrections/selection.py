@@ -3,8 +3,8 @@
 A recipe is a sequence of corrections that every population goes through, in order, on the spikes of
 the corrected populations before it. What one correction brings depends on the others, and there are
 few: every recipe is tried on some rows. What a refit of weights brings also depends on how many
-rows make it, so the best recipes then compete on all rows ("successive halving", Jamieson and
-Talwalkar 2016). Labels are not needed: the logits are.
+rows make it, so the best recipes then compete on more of them ("successive halving", Jamieson and
+Talwalkar 2016), and all rows make the chosen one. Labels are not needed: the logits are.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ MEANS = frozenset({"bias", "potentials"})
 """Both move the mean of a channel: a recipe has one of them."""
 
 FINALISTS = 3
-"""Recipes that are tried again on all rows."""
+"""Recipes that are tried again on more rows."""
+
+SHARE_AGAIN = 0.5
+"""Share of the rows on which they are, where steps are replayed one by one: the time that it takes
+goes into more rows for the chosen one."""
 
 READ_FROM = 0.5
 """Share of the steps that readouts leave out while they are refitted, where they may start late."""
@@ -122,8 +126,9 @@ def correct_network(
         The lowered graph that it was built from.
     rows : dict of (n, *shape) arrays
         Preprocessed calibration rows by input name; as many are used as memory allows. Corrections
-        are tried on the first of them, the best again on all, where every other row makes them and
-        the remaining ones judge them; all rows then make the chosen ones.
+        are tried on the first of them, the best again on half of them (all where the charge
+        arrives first), where every other row makes them and the remaining ones judge them; all
+        rows then make the chosen ones.
     timesteps : int
         The design T.
     corrections : sequence of str
@@ -140,8 +145,8 @@ def correct_network(
     network : Network
     record : dict
         ``corrections``: the accepted ones, the relative error of the outputs on the rows held out
-        with each recipe that was tried on few rows and again on all, and the rows that made them;
-        ready for JSON.
+        with each recipe that was tried on few rows and again on more, and the rows that made
+        them; ready for JSON.
     """
     whole = holdoff >= timesteps
     teacher = Teacher.of(network, graph, rows, 1 if whole else timesteps)
@@ -149,17 +154,17 @@ def correct_network(
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
+    more = teacher if whole else teacher.first(max(few.count, int(SHARE_AGAIN * teacher.count)))
     recipes = len(_recipes(corrections))
-    again = min(FINALISTS + 1, recipes) if few.count < teacher.count else 0
+    again = min(FINALISTS + 1, recipes) if few.count < more.count else 0
     count = _Count(progress, size * (recipes + again + 1))
     shares = SHARES if late_readout else SHARES[:1]
     trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
-    final = replace(trial, teacher=teacher)
-    choice = _choose(trial, final, corrections)
+    choice = _choose(trial, replace(trial, teacher=more), corrections)
     record = choice.to_json() | {"rows": teacher.count}
     if not choice.accepted:
         return network, {"corrections": record}
-    everything = replace(final, fitted=slice(None))
+    everything = replace(trial, teacher=teacher, fitted=slice(None))
     return everything.run(choice.accepted).network, {"corrections": record}
 
 
@@ -184,14 +189,14 @@ def trial_error(
     return trial.error(trial.run(recipe))
 
 
-def _choose(few: _Pass, all_rows: _Pass, corrections: Sequence[str]) -> _Choice:
-    """Try every recipe on few rows, the best again on all; choose the shortest near the best."""
+def _choose(few: _Pass, more: _Pass, corrections: Sequence[str]) -> _Choice:
+    """Try every recipe on few rows, the best again on more; choose the shortest near the best."""
     tried = {recipe: few.error(few.run(recipe)) for recipe in _recipes(corrections)}
     errors = tried
-    if all_rows.teacher.count > few.teacher.count:
+    if more.teacher.count > few.teacher.count:
         best = sorted(tried, key=tried.__getitem__)[:FINALISTS]
         finalists = dict.fromkeys([*best, ()])  # whether any helps at all is asked again
-        errors = {recipe: all_rows.error(all_rows.run(recipe)) for recipe in finalists}
+        errors = {recipe: more.error(more.run(recipe)) for recipe in finalists}
     least = min(errors.values())
     near = [recipe for recipe in errors if (1 - LEAST_GAIN) * errors[recipe] <= least]
     return _Choice(min(near, key=lambda r: (len(r), errors[r])), tried, errors)
@@ -205,7 +210,7 @@ class _Choice:
     ----------
     accepted : tuple of str
     tried, confirmed : dict of float
-        Error by recipe, on few rows and on all.
+        Error by recipe, on few rows and on more.
     """
 
     accepted: tuple[str, ...]

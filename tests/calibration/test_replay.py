@@ -123,7 +123,7 @@ def test_rows_are_limited_by_memory() -> None:
     ones = {n.name: np.ones((1, 1, 1)) for n in graph.activations}
     network = build_network(graph, ones)
     bytes_a_row = 4 * 4 * 40_000 * 64
-    assert rows_that_fit(network, 64) == MEMORY // bytes_a_row == 26
+    assert rows_that_fit(network, 64) == MEMORY // bytes_a_row == 52
     assert rows_that_fit(network, 10**9) == 1
 
 
