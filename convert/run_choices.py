@@ -1,14 +1,15 @@
-"""What follows from how a network was made for a run of it: the anytime rule, what to advise."""
+"""What follows from how a network was made for a run of it: stops, diagnosis, what to advise."""
 
 from __future__ import annotations
 
 from snnconvert.backends.base import get_backend
 from snnconvert.calibration.recognition import recognise
 from snnconvert.convert.anytime import AnytimeRule
-from snnconvert.convert.errors import UsageError
+from snnconvert.convert.errors import UsageError, did_you_mean
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.advice import Settings
 from snnconvert.reports.anytime import why_not_anytime
+from snnconvert.reports.diagnosis import MODES
 from snnconvert.reports.scores import Judge
 
 
@@ -43,6 +44,26 @@ def chosen_rule(
     if wanted is None:
         return None, (f"no anytime readout: {reason}",)
     raise UsageError(reason, hint="leave out anytime, or calibrate a rule for this run")
+
+
+def check_diagnosis(snn: SpikingModel, mode: str, timesteps: int) -> None:
+    """Refuse a mode that does not exist, and a run whose windows a replay does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if mode not in MODES:
+        raise UsageError(f"unknown mode {mode!r} of diagnosis", hint=did_you_mean(mode, MODES))
+    if timesteps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+    staged = snn.network.timesteps
+    if staged is not None and staged != timesteps:
+        raise UsageError(
+            f"the network is staged for {staged} timesteps: a diagnosis of {timesteps} would be "
+            "that of other windows",
+            hint=f"leave out --diagnose, or convert it again with --timesteps {timesteps}",
+        )
 
 
 def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
