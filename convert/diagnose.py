@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from snnconvert.calibration.mixed_run import (
     CAUSES,
     MixedNetwork,
@@ -199,7 +201,7 @@ def _wanted(snn: SpikingModel, samples: Samples, judge: Judge) -> FloatArray:
     """Return the ANN's output as a readout decodes it: in front of a Softmax."""
     name = judge.layout.name
     if judge.layout.finish is None:
-        return judge.ann.scores[0]
+        return np.asarray(judge.ann.scores[0])
     return logits_of(snn, samples, [name])[name]
 
 

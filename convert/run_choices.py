@@ -23,6 +23,11 @@ def chosen_rule(
     UsageError
         If a rule was asked for and there is none that fits.
     """
+    if not isinstance(wanted, bool | AnytimeRule | None):
+        raise UsageError(
+            f"anytime must be True, False or a rule, not {wanted!r}",
+            hint="snn.with_anytime(calibration rows, tolerance=...) makes a rule",
+        )
     rule = wanted if isinstance(wanted, AnytimeRule) else snn.anytime
     if wanted is False or (wanted is None and rule is None):
         return None, ()
@@ -85,4 +90,5 @@ def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
         target=target,
         windows=capabilities.windows,
         signed="signed" in capabilities.neurons,
+        subtracts="subtract" in capabilities.resets,
     )
