@@ -32,6 +32,7 @@ from snnconvert.reports.diagnosis import SILENT_SHARE, Diagnosis, LayerDiagnosis
 from snnconvert.reports.layers import SATURATED_RATE
 from snnconvert.reports.scores import Judge, OutputTally
 from snnconvert.reports.statistics import PairMoments
+from snnconvert.reports.targets import decides
 
 ROWS = 64
 
@@ -198,11 +199,13 @@ class _Runs:
 
 
 def _wanted(snn: SpikingModel, samples: Samples, judge: Judge) -> FloatArray:
-    """Return the ANN's output as a readout decodes it: in front of a Softmax."""
+    """Return the ANN's output as a readout decodes it: before a Softmax, counts not below 0."""
     name = judge.layout.name
-    if judge.layout.finish is None:
-        return np.asarray(judge.ann.scores[0])
-    return logits_of(snn, samples, [name])[name]
+    wanted: FloatArray = judge.ann.scores[0]
+    if judge.layout.finish is not None:
+        wanted = logits_of(snn, samples, [name])[name]
+    counted = snn.readout == "count" and decides(judge.layout)
+    return np.maximum(wanted, 0) if counted else np.asarray(wanted)
 
 
 def _error(outputs: FloatArray, wanted: FloatArray) -> float:

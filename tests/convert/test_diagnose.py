@@ -108,6 +108,12 @@ def test_a_softmax_behind_the_logits_changes_no_error(staged: SpikingModel, mode
         assert (layer.cause, layer.value) == (same.cause, same.value)
 
 
+def test_counted_outputs_are_not_compared_with_logits_below_zero() -> None:
+    snn = converted(32, schedule="full", corrections="none", readout="count")
+    found = snn.diagnose(rows(48))
+    assert found.replaced_error < 1e-5 < found.spiking_error < 0.2
+
+
 def test_a_staged_network_is_diagnosed_in_its_own_windows_alone(staged: SpikingModel) -> None:
     wanted = "staged for 32 timesteps: a diagnosis of 8 would be that of other windows"
     with pytest.raises(UsageError, match=wanted) as caught:
