@@ -98,10 +98,11 @@ def check_tolerance(tolerance: float) -> None:
     ------
     UsageError
     """
+    share = "the share of answers that anytime may change"
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number):
+        raise UsageError(f"{share} is a number, not {tolerance!r}")
     if not 0 <= tolerance < 1:
-        raise UsageError(
-            f"the share of answers that anytime may change is in [0, 1), not {tolerance:g}"
-        )
+        raise UsageError(f"{share} is in [0, 1), not {tolerance:g}")
 
 
 def choose_rule(classes: FloatArray, output: str, tolerance: float) -> AnytimeRule:

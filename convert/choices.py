@@ -19,6 +19,7 @@ from snnconvert.convert.quantize import check_weight_bits
 from snnconvert.convert.snap import MAXIMUM_STEPS
 
 READOUTS = ("membrane", "count")
+WHOLE_NUMBERS = ("timesteps", "weight_bits", "channel_group", "seed")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,7 +67,7 @@ class Choices:
         parse_schedule(self.schedule, self.timesteps or 1)
 
     def _check_numbers(self) -> None:
-        numbers = {name: getattr(self, name) for name in ("timesteps", "weight_bits", "seed")}
+        numbers = {name: getattr(self, name) for name in WHOLE_NUMBERS}
         for name, number in numbers.items():
             if number is not None and not isinstance(number, int | np.integer):
                 raise UsageError(f"{name} must be a whole number, not {number!r}")

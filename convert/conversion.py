@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -212,7 +212,12 @@ class Conversion:
             schedule=str(timing.schedule),
             calibration=record | corrected | dict(timing.record),
             provenance=self._provenance(learnt),
-            warnings=(*rows.warnings, *learnt.observed.warnings, *schedule_notes),
+            warnings=(
+                *rows.warnings,
+                *learnt.observed.warnings,
+                *schedule_notes,
+                *self._not_made(real=rows.given),
+            ),
             notes=self._notes(learnt, timing, network, source),
             approximations=measure_rounding(self.exact, learnt.graph.approximations, source),
             curves=learnt.curves,
@@ -276,13 +281,40 @@ class Conversion:
     def _notes(
         self, learnt: Learnt, timing: Timing, network: Network, source: SampleSource
     ) -> tuple[str, ...]:
+        idle = tuple(self._idle_options(learnt))
         described = f"schedule {timing.schedule}: {describe_timing(network, timing.timesteps)}"
-        notes = (*learnt.graph.notes, *source.notes, described)
+        notes = (*learnt.graph.notes, *source.notes, *idle, described)
         if self.quantised is None:
             return notes
         dropped = len(learnt.graph.approximations)
         levels = self.choices.levels_per_step
         return (*notes, *self.quantised.notes(timing.timesteps, levels, dropped))
+
+    def _not_made(self, *, real: bool) -> Iterator[str]:
+        """Yield which corrections were asked for by name and cannot be made."""
+        asked = self.choices.corrections
+        named = () if asked in ("auto", "none") else parse_corrections(asked)
+        if named and self.choices.reset == "zero":
+            yield f"corrections not made, they are for reset by subtraction: {', '.join(named)}"
+        elif not real:
+            made = without_data(named, self.quantised is not None)
+            if left := [name for name in named if name not in made]:
+                yield f"corrections not made, they need calibration rows: {', '.join(left)}"
+
+    def _idle_options(self, learnt: Learnt) -> Iterator[str]:
+        """Yield which options act on nothing in this network."""
+        choices = self.choices
+        ramps = {"--ramps": choices.ramps, "--curve-error": choices.curve_error}
+        given = [name for name, value in ramps.items() if value is not None]
+        if given and not learnt.curves:
+            yield f"no smooth activation is fitted with ramps: {given[0]} changes nothing"
+        methods = {
+            f"--method {choices.method}": choices.method != "auto",
+            "--per-layer": not choices.per_channel,
+            "--channel-group": choices.channel_group is not None,
+        }
+        if self.quantised is not None and (idle := [name for name, on in methods.items() if on]):
+            yield f"quantisers dictate every threshold: without effect are {', '.join(idle)}"
 
     def _provenance(self, learnt: Learnt) -> dict[str, Any]:
         return {

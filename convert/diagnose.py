@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from snnconvert.calibration.mixed_run import (
     CAUSES,
     MixedNetwork,
@@ -18,18 +20,19 @@ from snnconvert.calibration.mixed_run import (
 from snnconvert.calibration.readout import logit_error
 from snnconvert.calibration.replay import CHUNK, rows_that_fit
 from snnconvert.calibration.schedules import parse_schedule
-from snnconvert.convert.errors import UsageError, did_you_mean
+from snnconvert.convert.errors import UsageError
 from snnconvert.convert.evaluate import load_samples
-from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
+from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of, logits_of
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.neurons import spike_values
-from snnconvert.convert.run_choices import settings_of
+from snnconvert.convert.run_choices import check_diagnosis, settings_of
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.advice import Settings, remedies
-from snnconvert.reports.diagnosis import MODES, SILENT_SHARE, Diagnosis, LayerDiagnosis, Mode
+from snnconvert.reports.diagnosis import SILENT_SHARE, Diagnosis, LayerDiagnosis, Mode
 from snnconvert.reports.layers import SATURATED_RATE
 from snnconvert.reports.scores import Judge, OutputTally
 from snnconvert.reports.statistics import PairMoments
+from snnconvert.reports.targets import decides
 
 ROWS = 64
 
@@ -47,24 +50,13 @@ def diagnose_model(
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Diagnosis:
     """Name the layers of a network that lose most, see :meth:`SpikingModel.diagnose`."""
-    check_mode(mode)
+    check_diagnosis(snn, mode, snn.timesteps if timesteps is None else timesteps)
     if rows < 1:
         raise UsageError(f"rows must be at least 1, not {rows}")
     check_metrics(snn.graph.output_names, metric, score_output)
     samples, labels = load_samples(snn, x, y, rows)
     judge = judges_of(snn, samples, labels, metric=metric, score_output=score_output)[0]
     return diagnose(snn, samples, judge, mode, timesteps=timesteps, progress=progress)
-
-
-def check_mode(mode: str) -> None:
-    """Refuse a mode that does not exist.
-
-    Raises
-    ------
-    UsageError
-    """
-    if mode not in MODES:
-        raise UsageError(f"unknown mode {mode!r} of diagnosis", hint=did_you_mean(mode, MODES))
 
 
 def diagnose(
@@ -93,7 +85,7 @@ def diagnose(
     steps = snn.timesteps if timesteps is None else timesteps
     holdoff = parse_schedule(snn.schedule, steps)
     mixed = MixedNetwork.of(snn.network, snn.graph, steps, holdoff)
-    runs = _Runs(mixed, samples, judge, progress)
+    runs = _Runs(mixed, samples, judge, _wanted(snn, samples, judge), progress)
     layers = mixed.layers
     every = runs.all_spiking()
     all_replaced = runs.run(layers)
@@ -151,9 +143,11 @@ class _Runs:
         mixed: MixedNetwork,
         samples: Samples,
         judge: Judge,
+        wanted: FloatArray,
         progress: Callable[[int, int | None], None] | None,
     ) -> None:
         self.mixed, self.samples, self.judge = mixed, samples, judge
+        self.wanted = wanted
         self.progress, self.done = progress, 0
         self.total = len(mixed.layers) + 2
         self.tally = OutputTally(judge, 1)
@@ -198,10 +192,20 @@ class _Runs:
         value = standing.value
         if self.judge.target is None:
             value = standing.agreement if decisions else standing.relative_error
-        wanted = self.judge.ann.scores[0].reshape(outputs.shape)
+        wanted = self.wanted.reshape(outputs.shape)
         return _Scored(
             value, logit_error(outputs, wanted) if decisions else _error(outputs, wanted)
         )
+
+
+def _wanted(snn: SpikingModel, samples: Samples, judge: Judge) -> FloatArray:
+    """Return the ANN's output as a readout decodes it: before a Softmax, counts not below 0."""
+    name = judge.layout.name
+    wanted: FloatArray = judge.ann.scores[0]
+    if judge.layout.finish is not None:
+        wanted = logits_of(snn, samples, [name])[name]
+    counted = snn.readout == "count" and decides(judge.layout)
+    return np.maximum(wanted, 0) if counted else np.asarray(wanted)
 
 
 def _error(outputs: FloatArray, wanted: FloatArray) -> float:

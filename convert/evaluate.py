@@ -26,10 +26,10 @@ from snnconvert.convert.judges import MetricChoice, check_metrics, judges_of
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.resume import NothingKept, ResumeFile, identity_of
 from snnconvert.convert.rows import Samples, some_rows
-from snnconvert.convert.run_choices import chosen_rule, settings_of
+from snnconvert.convert.run_choices import check_diagnosis, chosen_rule, settings_of
 from snnconvert.convert.rungs import Rungs, uncorrected
 from snnconvert.convert.spiking_model import SpikingModel
-from snnconvert.reports.diagnosis import MODES, Diagnosis, Mode
+from snnconvert.reports.diagnosis import Diagnosis, Mode
 from snnconvert.reports.evaluation import Evaluation, Measurement, ReportContext
 from snnconvert.reports.measuring import evaluate
 from snnconvert.reports.operations import ann_macs
@@ -120,10 +120,8 @@ def evaluate_model(
     if "timesteps" in backend.capabilities.options:
         options["timesteps"] = steps
     check_metrics(snn.graph.output_names, metric, score_output)
-    if diagnose is not None and diagnose not in MODES:
-        raise UsageError(
-            f"unknown mode {diagnose!r} of diagnosis", hint=f"use {' or '.join(MODES)}"
-        )
+    if diagnose is not None:
+        check_diagnosis(snn, diagnose, steps)
     began = time.perf_counter()
     rows = _stored_rows(snn, x, y, num_samples)
     samples, labels = rows.samples, rows.labels

@@ -174,10 +174,16 @@ def _hides_decisions(function: OutputFunction | Quantise) -> bool:
 
 def _scores(snn: SpikingModel, samples: Samples) -> dict[str, FloatArray]:
     """Return the ANN's values in front of functions behind which decisions cannot be read."""
+    functions = dict(zip(snn.graph.output_names, snn.graph.output_functions, strict=True))
+    return logits_of(
+        snn, samples, [n for n, fs in functions.items() if any(_hides_decisions(f) for f in fs)]
+    )
+
+
+def logits_of(snn: SpikingModel, samples: Samples, wanted: Sequence[str]) -> dict[str, FloatArray]:
+    """Return the ANN's values of some outputs in front of their functions, (n, *shape) each."""
     from snnconvert.convert.stored_graph import original_graph
 
-    functions = dict(zip(snn.graph.output_names, snn.graph.output_functions, strict=True))
-    wanted = [n for n, fs in functions.items() if any(_hides_decisions(f) for f in fs)]
     if not wanted:
         return {}
     graph = original_graph(snn.model_bytes, snn.input_shapes)

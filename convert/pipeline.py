@@ -11,6 +11,7 @@ from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.convert.calibration_rows import find_calibration_rows
 from snnconvert.convert.choices import Choices, chosen_reset
 from snnconvert.convert.conversion import Conversion, Progress, stages_of
+from snnconvert.convert.judges import check_metrics
 from snnconvert.convert.memory import Memory
 from snnconvert.convert.network import Reset
 from snnconvert.convert.onnx_import import import_onnx
@@ -170,6 +171,7 @@ def convert_model(
         lambda: import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs),
     )
     conversion = Conversion(imported, choices, memory, stages_of(progress))
+    check_metrics(conversion.exact.output_names, None, score_output)
     conversion.refuse_for_target()
     rows = find_calibration_rows(
         imported, conversion.exact, conversion.quantised, calibration_data, seed

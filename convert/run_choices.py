@@ -1,14 +1,15 @@
-"""What follows from how a network was made for a run of it: the anytime rule, what to advise."""
+"""What follows from how a network was made for a run of it: stops, diagnosis, what to advise."""
 
 from __future__ import annotations
 
 from snnconvert.backends.base import get_backend
 from snnconvert.calibration.recognition import recognise
 from snnconvert.convert.anytime import AnytimeRule
-from snnconvert.convert.errors import UsageError
+from snnconvert.convert.errors import UsageError, did_you_mean
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.reports.advice import Settings
 from snnconvert.reports.anytime import why_not_anytime
+from snnconvert.reports.diagnosis import MODES
 from snnconvert.reports.scores import Judge
 
 
@@ -22,6 +23,11 @@ def chosen_rule(
     UsageError
         If a rule was asked for and there is none that fits.
     """
+    if not isinstance(wanted, bool | AnytimeRule | None):
+        raise UsageError(
+            f"anytime must be True, False or a rule, not {wanted!r}",
+            hint="snn.with_anytime(calibration rows, tolerance=...) makes a rule",
+        )
     rule = wanted if isinstance(wanted, AnytimeRule) else snn.anytime
     if wanted is False or (wanted is None and rule is None):
         return None, ()
@@ -45,6 +51,26 @@ def chosen_rule(
     raise UsageError(reason, hint="leave out anytime, or calibrate a rule for this run")
 
 
+def check_diagnosis(snn: SpikingModel, mode: str, timesteps: int) -> None:
+    """Refuse a mode that does not exist, and a run whose windows a replay does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if mode not in MODES:
+        raise UsageError(f"unknown mode {mode!r} of diagnosis", hint=did_you_mean(mode, MODES))
+    if timesteps < 1:
+        raise UsageError(f"timesteps must be at least 1, not {timesteps}")
+    staged = snn.network.timesteps
+    if staged is not None and staged != timesteps:
+        raise UsageError(
+            f"the network is staged for {staged} timesteps: a diagnosis of {timesteps} would be "
+            "that of other windows",
+            hint=f"leave out --diagnose, or convert it again with --timesteps {timesteps}",
+        )
+
+
 def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
     """Return what advice depends on."""
     capabilities = get_backend(target).capabilities
@@ -64,4 +90,5 @@ def settings_of(snn: SpikingModel, target: str, timesteps: int) -> Settings:
         target=target,
         windows=capabilities.windows,
         signed="signed" in capabilities.neurons,
+        subtracts="subtract" in capabilities.resets,
     )

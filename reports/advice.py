@@ -31,6 +31,8 @@ class Settings:
         Whether the target can stage layers in time.
     signed : bool
         Whether it has signed neurons.
+    subtracts : bool
+        Whether it can reset by subtraction.
     """
 
     timesteps: int = 64
@@ -45,6 +47,7 @@ class Settings:
     target: str = "cpu"
     windows: bool = True
     signed: bool = True
+    subtracts: bool = True
 
 
 DEFAULTS = Settings()
@@ -127,9 +130,13 @@ def _bits(settings: Settings) -> _Advised:
 
 
 def _target(settings: Settings) -> _Advised:
+    more = f"--timesteps {2 * settings.timesteps}"
+    if settings.reset == "zero" and settings.subtracts:
+        cause = "a reset to zero throws away what is above the threshold"
+        return cause, ("--reset subtract", more)
     return (
         f"the rules of target {settings.target}: its reset, delays, input and number formats",
-        (f"--timesteps {2 * settings.timesteps}", "another --target"),
+        (more, "another --target"),
     )
 
 

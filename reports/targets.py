@@ -226,16 +226,20 @@ def _misfit(labels: Array, layout: OutputLayout, metric: Metric) -> DataError:
         return f"({', '.join(map(str, (len(labels), *shape)))}{'' if shape else ','})"
 
     fits = [] if metric.reads == "classes" else [f"values {batch(layout.given)}"]
+    more = ""
     axis = class_axis(layout)
     if axis is None and len(_long(layout.shape)) > 1:
         axis = 0
     if axis is not None and layout.shape[axis] > 1:
         rest = (*layout.shape[:axis], *layout.shape[axis + 1 :])
-        fits.append(f"class numbers {batch(() if not _long(rest) else rest)}")
+        if metric.reads == "values" and _long(rest) == _long(labels.shape[1:]):
+            more = ", or class numbers a metric of their own: accuracy, topK, miou"
+        else:
+            fits.append(f"class numbers {batch(() if not _long(rest) else rest)}")
     elif metric.reads == "classes":
         fits.append(f"zeros and ones {batch(layout.shape)}")
     return DataError(
         f"labels of shape {labels.shape} do not fit output {layout.name!r} of shape "
         f"{batch(layout.given)} (metric {metric.name})",
-        hint=f"give {' or '.join(fits)}",
+        hint=f"give {' or '.join(fits)}{more}",
     )

@@ -15,8 +15,10 @@ from snnconvert.convert.spiking_model import SpikingModel
 WIDTHS = (6, 24, 20, 16, 4)
 
 
-def classifier(widths: tuple[int, ...] = WIDTHS, seed: int = 5) -> onnx.ModelProto:
-    """Fully connected layers with a ReLU between them."""
+def classifier(
+    widths: tuple[int, ...] = WIDTHS, seed: int = 5, *, softmax: bool = False
+) -> onnx.ModelProto:
+    """Fully connected layers with a ReLU between them, and at will a Softmax behind them."""
     rng = np.random.default_rng(seed)
     nodes, constants, value = [], {}, "x"
     for k, (fan_in, fan_out) in enumerate(pairwise(widths)):
@@ -29,7 +31,12 @@ def classifier(widths: tuple[int, ...] = WIDTHS, seed: int = 5) -> onnx.ModelPro
         if not last:
             nodes.append(make_node("Relu", [affine], [f"relu{k}"]))
             value = f"relu{k}"
-    model: onnx.ModelProto = make_model(nodes, {"x": ["N", widths[0]]}, constants=constants)
+    if softmax:
+        nodes.append(make_node("Softmax", ["y"], ["p"]))
+    outputs = ["p" if softmax else "y"]
+    model: onnx.ModelProto = make_model(
+        nodes, {"x": ["N", widths[0]]}, outputs, constants=constants
+    )
     return model
 
 

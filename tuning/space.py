@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from snnconvert.backends.base import Capabilities
 from snnconvert.calibration.corrections import CORRECTIONS, parse_corrections
 from snnconvert.calibration.methods import get_method
 from snnconvert.calibration.schedules import parse_schedule
-from snnconvert.convert.errors import UsageError
+from snnconvert.convert.errors import UsageError, did_you_mean
 from snnconvert.convert.network import Reset
 from snnconvert.convert.neurons import get_neuron_model
 from snnconvert.convert.quantize import check_weight_bits
@@ -165,7 +167,7 @@ class Space:
 def space_for(
     capabilities: Capabilities,
     reset: Reset,
-    given: Mapping[str, Sequence[Any]] | None = None,
+    given: Mapping[str, Any] | None = None,
     *,
     most_steps: float = MAXIMUM_STEPS,
 ) -> Space:
@@ -176,7 +178,7 @@ def space_for(
     capabilities : Capabilities
     reset : {"subtract", "zero"}
     given : dict of sequences, optional
-        Values that the user wants tried, by field of :class:`Space`; checked here.
+        Values that the user wants tried, by field of :class:`Space`, or one value; checked here.
     most_steps : float
         Timesteps beyond it cannot be of use.
 
@@ -202,9 +204,12 @@ def space_for(
         "weight_bits": (None,),
     }
     for name, values in (given or {}).items():
-        if not values:
-            continue
-        defaults[name] = tuple(dict.fromkeys(_checked(name, value, reset) for value in values))
+        if name not in defaults:
+            raise UsageError(f"cannot search {name!r}", hint=did_you_mean(name, list(defaults)))
+        several = [values] if isinstance(values, str | int) else [] if values is None else values
+        if len(several):
+            tried = [_checked(name, value, reset) for value in several]
+            defaults[name] = tuple(dict.fromkeys(tried))
     steps = tuple(sorted(t for t in defaults["timesteps"] if t <= most_steps))
     if not steps:
         least = min(defaults["timesteps"])
@@ -218,14 +223,18 @@ def space_for(
 def _checked(name: str, value: Any, reset: Reset) -> Any:
     """Return a value that a user gave, or refuse it."""
     if name == "timesteps":
-        if not isinstance(value, int) or not 1 <= value <= MAXIMUM_STEPS:
-            raise UsageError(f"timesteps must be between 1 and {MAXIMUM_STEPS}, not {value!r}")
-        return value
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise UsageError(f"timesteps must be a whole number, not {value!r}")
+        if not 1 <= value <= MAXIMUM_STEPS:
+            raise UsageError(f"timesteps must be between 1 and {MAXIMUM_STEPS}, not {value}")
+        return int(value)
     if name == "weight_bits":
         if value is not None:
             check_weight_bits(value)
         return value
     text = str(value)
+    if name == "corrections" and not isinstance(value, str):
+        text = ",".join(map(str, value))
     if name == "schedule":
         parse_schedule(text, 1)
     elif name == "neuron":

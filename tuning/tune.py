@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from snnconvert.backends.base import get_backend
 from snnconvert.convert.calibration_rows import companion
+from snnconvert.convert.choices import chosen_reset
 from snnconvert.convert.errors import DataError
 from snnconvert.convert.network import Reset
 from snnconvert.convert.onnx_import import import_onnx
@@ -105,8 +106,12 @@ def tune_model(
     wanted = parse_goal(goal, minimise) if isinstance(goal, str) else goal
     allowance = parse_budget(budget)
     backend = get_backend(target)
-    chosen_reset = backend.default_reset if reset is None else reset
-    space = space_for(backend.capabilities, chosen_reset, search, most_steps=wanted.most("latency"))
+    space = space_for(
+        backend.capabilities,
+        chosen_reset(backend, reset),
+        search,
+        most_steps=wanted.most("latency"),
+    )
     imported = import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs)
     assert imported.graph is not None
     shapes = {node.name: node.shape for node in imported.graph.inputs}

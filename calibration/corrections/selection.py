@@ -87,6 +87,10 @@ def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) 
             return ("weights", "bias") if whole else CORRECTIONS
         corrections = [name.strip() for name in corrections.split(",")]
     for name in corrections:
+        if name in ("auto", "none"):
+            raise UsageError(
+                f"{name!r} cannot be one of several corrections", hint=f"give {name} alone"
+            )
         if name not in CORRECTIONS:
             raise UsageError(
                 f"unknown correction {name!r}",

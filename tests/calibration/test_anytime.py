@@ -1,5 +1,7 @@
 """Thresholds for the margin: what calibration rows allow."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from classifiers import converted, rows
@@ -103,6 +105,12 @@ def test_numbers_are_refused() -> None:
 def test_a_share_out_of_range_is_refused_before_any_work() -> None:
     with pytest.raises(UsageError, match=r"may change is in \[0, 1\), not 1.5"):
         snnconvert.convert_model("no.onnx", anytime=1.5)
+
+
+@pytest.mark.parametrize("share", [True, False, "0.01"])
+def test_a_share_is_a_number(share: Any) -> None:
+    with pytest.raises(UsageError, match=r"the share of answers .* is a number, not"):
+        converted(4, anytime=share)
 
 
 def test_a_few_rows_are_too_few() -> None:

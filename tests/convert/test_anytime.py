@@ -68,6 +68,8 @@ def test_a_network_without_a_rule_says_where_to_get_one() -> None:
     with pytest.raises(UsageError, match="no rule by which samples may stop") as caught:
         converted(4).evaluate(rows(5), anytime=True)
     assert "--anytime" in caught.value.hint
+    with pytest.raises(UsageError, match=r"anytime must be True, False or a rule, not 0\.5"):
+        converted(4, anytime=0.1).evaluate(rows(5), anytime=0.5)
 
 
 def test_a_rule_for_another_run_is_refused_where_it_was_asked_for() -> None:

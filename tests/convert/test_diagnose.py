@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from classifiers import converted, rows
+from classifiers import classifier, converted, rows
 
+import snnconvert
 from snnconvert.convert.errors import UsageError
 from snnconvert.convert.network import Population
 from snnconvert.convert.spiking_model import SpikingModel
@@ -92,6 +93,37 @@ def test_numbers_are_diagnosed_by_their_error(staged: SpikingModel) -> None:
     assert found.metric.direction == "lower"
     assert found.spiking is not None and found.ann == 0 and found.spiking > 0
     assert found.worst[0].lost == pytest.approx(found.spiking - (found.worst[0].value or 0))
+
+
+@pytest.mark.parametrize("mode", ["single", "cumulative"])
+def test_a_softmax_behind_the_logits_changes_no_error(staged: SpikingModel, mode: Mode) -> None:
+    model = classifier(softmax=True)
+    snn = snnconvert.convert_model(
+        model, rows(80, 2), timesteps=32, schedule="full", corrections="none"
+    )
+    found, plain = snn.diagnose(rows(48), mode=mode), staged.diagnose(rows(48), mode=mode)
+    assert found.replaced_error < 1e-5 < found.spiking_error
+    for layer, same in zip(found.layers, plain.layers, strict=True):
+        assert layer.output_error == pytest.approx(same.output_error, rel=1e-6)
+        assert (layer.cause, layer.value) == (same.cause, same.value)
+
+
+def test_counted_outputs_are_not_compared_with_logits_below_zero() -> None:
+    snn = converted(32, schedule="full", corrections="none", readout="count")
+    found = snn.diagnose(rows(48))
+    assert found.replaced_error < 1e-5 < found.spiking_error < 0.2
+
+
+def test_a_staged_network_is_diagnosed_in_its_own_windows_alone(staged: SpikingModel) -> None:
+    wanted = "staged for 32 timesteps: a diagnosis of 8 would be that of other windows"
+    with pytest.raises(UsageError, match=wanted) as caught:
+        staged.diagnose(rows(8), timesteps=8)
+    assert "--timesteps 8" in caught.value.hint
+    with pytest.raises(UsageError, match=wanted):
+        staged.evaluate(rows(8), timesteps=8, diagnose="single")
+    assert converted(16).diagnose(rows(8), timesteps=8).timesteps == 8
+    with pytest.raises(UsageError, match="timesteps must be at least 1, not 0"):
+        staged.diagnose(rows(8), timesteps=0)
 
 
 def test_few_bits_are_named_with_their_option() -> None:

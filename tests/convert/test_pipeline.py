@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classifiers import classifier
+from quantised_models import small_network, with_quantisers
 
 import snnconvert
 from snnconvert.convert.errors import UsageError
@@ -82,6 +84,7 @@ def test_a_count_readout_converts_and_counts() -> None:
         ({"timesteps": 0}, "timesteps must be at least 1, not 0"),
         ({"timesteps": 5000}, "timesteps must be at most 4096, not 5000"),
         ({"timesteps": "8"}, "timesteps must be a whole number, not '8'"),
+        ({"channel_group": 2.5}, "channel_group must be a whole number, not 2.5"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"weight_bits": 1}, "weight bits must be 2 to 16, not 1"),
         ({"readout": "counts"}, "unknown readout 'counts'"),
@@ -94,3 +97,36 @@ def test_options_out_of_range_are_refused_before_the_model_is_read(
     with pytest.raises(UsageError) as caught:
         snnconvert.convert_model("no such file.onnx", **options)
     assert caught.value.message == message
+
+
+def notes_of(model: Any, data: Any, **options: Any) -> str:
+    snn = snnconvert.convert_model(model, data, timesteps=4, **options)
+    return "\n".join((*snn.notes, *snn.warnings))
+
+
+def test_corrections_that_cannot_be_made_are_named() -> None:
+    data = np.random.default_rng(1).normal(size=(32, 6)).astype(np.float32)
+    said = notes_of(classifier(), data, reset="zero", corrections="bias,weights")
+    assert "corrections not made, they are for reset by subtraction: weights, bias" in said
+    said = notes_of(classifier(), None, corrections=("bias", "potentials"))
+    assert "corrections not made, they need calibration rows: bias" in said
+    for options in ({"reset": "zero"}, {"corrections": "bias"}):
+        assert "not made" not in notes_of(classifier(), data, **options)
+
+
+def test_options_that_act_on_nothing_are_named(rng: np.random.Generator) -> None:
+    data = rng.normal(size=(32, 6)).astype(np.float32)
+    idle = "no smooth activation is fitted with ramps: --ramps changes nothing"
+    assert idle in notes_of(classifier(), data, ramps=4)
+    assert "changes nothing" not in notes_of(classifier(), data)
+    pixels = rng.random((40, 1, 8, 8)).astype(np.float32)
+    quantised = with_quantisers(small_network(rng), 4, pixels)
+    said = notes_of(quantised, pixels, method="max", per_channel=False)
+    wanted = "quantisers dictate every threshold: without effect are --method max, --per-layer"
+    assert wanted in said
+    assert "without effect" not in notes_of(quantised, pixels)
+
+
+def test_an_output_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="no output 'z' to score; known: y"):
+        snnconvert.convert_model(classifier(), timesteps=4, score_output="z")

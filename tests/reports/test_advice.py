@@ -62,3 +62,8 @@ def test_bits_are_raised_up_to_the_most() -> None:
 def test_the_target_is_named() -> None:
     cause = advise("target", 0.1, replace(Settings(), target="loihi")).cause
     assert cause.startswith("the rules of target loihi")
+
+
+def test_a_reset_to_zero_that_was_chosen_can_be_left() -> None:
+    assert options("target", reset="zero") == ("--reset subtract", "--timesteps 128")
+    assert "another --target" in options("target", reset="zero", subtracts=False)

@@ -165,6 +165,14 @@ def test_labels_that_do_not_fit(
     assert caught.value.message == message
 
 
+def test_class_numbers_are_not_advised_where_they_were_given() -> None:
+    with pytest.raises(DataError) as caught:
+        read(np.zeros(N, int), (10,), "mse")
+    assert caught.value.hint == (
+        "give values (6, 10), or class numbers a metric of their own: accuracy, topK, miou"
+    )
+
+
 def test_the_hint_names_the_shapes_that_fit() -> None:
     with pytest.raises(DataError) as caught:
         read(np.zeros((N, 7)), (10,))

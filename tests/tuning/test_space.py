@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from snnconvert.backends.base import Capabilities
@@ -42,9 +43,30 @@ def test_timesteps_beyond_the_latency_are_left_out() -> None:
         space_for(CPU, "subtract", most_steps=1)
 
 
+def test_values_may_be_given_as_python_has_them() -> None:
+    given: dict[str, Any] = {
+        "timesteps": np.array([4, 2]),
+        "schedule": "none",
+        "weight_bits": 8,
+        "corrections": [("bias", "weights"), "none"],
+        "method": None,
+    }
+    space = space_for(CPU, "subtract", given)
+    assert space.timesteps == (2, 4) and type(space.timesteps[0]) is int
+    assert (space.schedule, space.weight_bits) == (("none",), (8,))
+    assert space.corrections == ("bias,weights", "none")
+    assert space.method[0] == "auto"
+
+
+def test_an_option_that_is_not_searched_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot search 'timestep'; did you mean 'timesteps'"):
+        space_for(CPU, "subtract", {"timestep": [4]})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("timesteps", 4.0, "timesteps must be a whole number, not 4.0"),
         ("timesteps", 0, "timesteps must be between 1 and 4096, not 0"),
         ("timesteps", 5000, "not 5000"),
         ("schedule", "ful", "unknown schedule 'ful'; did you mean 'full'"),

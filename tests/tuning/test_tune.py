@@ -237,6 +237,8 @@ def test_refusals(tiny: Any) -> None:
         tuned(tiny, calibration_data={"x": tiny.train["x"][:8]})
     with pytest.raises(DataError, match="no calibration rows to search with"):
         tuned(tiny, calibration_data=None)
+    with pytest.raises(UsageError, match="unknown reset 'hard'; known: subtract, zero"):
+        snnconvert.tune_model(tiny.model, tiny.train, reset="hard")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown target 'cpi'; did you mean 'cpu'"):
         tuned(tiny, target="cpi")
     with pytest.raises(DataError, match="3 labels"):

@@ -213,6 +213,13 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert "did you mean 'bias'" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("name", ["auto", "none"])
+def test_a_choice_of_all_or_none_stands_alone(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' cannot be one of several corrections") as told:
+        parse_corrections(f"{name},bias")
+    assert told.value.hint == f"give {name} alone"
+
+
 def test_random_samples_may_move_potentials_only() -> None:
     assert without_data(CORRECTIONS, ranges_known=False) == ("potentials",)
     assert without_data(CORRECTIONS, ranges_known=True) == ()
