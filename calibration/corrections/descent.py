@@ -165,18 +165,19 @@ class _Kernel:
         moments /= moments[:, -1:, -1:]
         self.root = torch.from_numpy(_inverse_root(moments).astype(np.float32))
         shape = (self.patches.groups, self.root.shape[-1], self.patches.outputs)
-        self.coordinates = torch.zeros(shape)
+        self.place(torch.zeros(shape))
 
-    def change(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is added to the weights, and to the bias as it broadcasts."""
-        change = self.patches.change((self.root @ self.coordinates).numpy())
-        weight, bias = map(np.ascontiguousarray, (change.weight, change.bias))
-        return torch.from_numpy(weight), torch.from_numpy(bias)
+    def place(self, coordinates: torch.Tensor) -> None:
+        """Note where the descent stands, and what that adds to the weights and to the bias."""
+        self.coordinates = coordinates
+        change = self.patches.change((self.root @ coordinates).numpy())
+        self.weight = torch.from_numpy(np.ascontiguousarray(change.weight))
+        self.bias = np.ascontiguousarray(change.bias)
 
     def move(self, rows: IntVector, errors: torch.Tensor, rate: float) -> None:
         """Take a step against errors (n, *shape) of what comes out."""
         parts = on_threads(lambda part: self._slope(rows[part], errors[part]), _pieces(rows))
-        self.coordinates = self.coordinates - rate * torch.stack(parts).sum(dim=0)
+        self.place(self.coordinates - rate * torch.stack(parts).sum(dim=0))
 
     def _slope(self, rows: IntVector, errors: torch.Tensor) -> torch.Tensor:
         """Return the slope by the coordinates of what errors are the slope of."""
@@ -266,21 +267,21 @@ class _Layer:
 
     def coordinates(self) -> list[torch.Tensor]:
         """Return where the descent stands."""
-        return [kernel.coordinates.clone() for kernel in self.kernels]
+        return [kernel.coordinates for kernel in self.kernels]
 
     def go_back(self, coordinates: Sequence[torch.Tensor]) -> None:
         """Take up a place where the descent was."""
         for kernel, found in zip(self.kernels, coordinates, strict=True):
-            kernel.coordinates = found
+            kernel.place(found)
 
     def finish(self) -> Population:
         """Put the changes into the network; return the population with its bias."""
         bias = self.population.bias
         for kernel in self.kernels:
-            weight, shift = (np.asarray(part, np.float64) for part in kernel.change())
+            weight = kernel.weight.numpy().astype(np.float64)
             operators = moved_chain(kernel.connection.operators, weight)
             self.state.replace_connection(kernel.connection, operators)
-            bias = bias + shift
+            bias = bias + kernel.bias.astype(np.float64)
         return replace(self.population, bias=np.asarray(bias))
 
     def error(self, rows: IntVector) -> float:
@@ -342,15 +343,14 @@ class _Layer:
 
     def _response(self, rows: IntVector) -> _Response:
         """Return what the population makes of some rows under the changes."""
-        changes = [kernel.change() for kernel in self.kernels]
-        shift = sum((bias.numpy() for _, bias in changes), np.zeros(1, np.float32))
+        shift = sum((kernel.bias for kernel in self.kernels), np.zeros(1, np.float32))
         moved = replace(self.population, bias=np.asarray(self.population.bias + shift))
         drive = self.drive.of_rows(rows)
         sums, mean = drive.sums, self.mean[rows] + shift
-        for kernel, (weight, _) in zip(self.kernels, changes, strict=True):
-            sums = sums + self._arriving(kernel, weight, rows)
+        for kernel in self.kernels:
+            sums = sums + self._arriving(kernel, rows)
             with torch.no_grad():
-                mean = mean + kernel.apply(kernel.sent[rows], weight).numpy()
+                mean = mean + kernel.apply(kernel.sent[rows], kernel.weight).numpy()
         highest = (spike_values(moved.neuron).highest * moved.amplitude).astype(np.float32)
         wanted = np.minimum(self.lesson.activations[rows], highest)
         hidden = hidden_errors(moved, mean, self.lesson.preactivations[rows])
@@ -360,17 +360,18 @@ class _Layer:
             torch.from_numpy(hidden),
         )
 
-    def _arriving(self, kernel: _Kernel, weight: torch.Tensor, rows: IntVector) -> FloatArray:
+    def _arriving(self, kernel: _Kernel, rows: IntVector) -> FloatArray:
         """Return what changed weights add to the currents (frames, n, size), as stored."""
         source, leading = kernel.connection.source, kernel.connection.operators[:-1]
 
         def piece(rows: IntVector) -> FloatArray:
-            sent = self.state.sent_of_rows(source, rows)
-            frames = apply_chain(leading, sent.reshape(-1, *sent.shape[2:]))
+            train = self.state.sent_of_rows(source, rows)
+            frames = apply_chain(leading, train.reshape(-1, *train.shape[2:]))
             with torch.no_grad():
-                currents = kernel.apply(torch.from_numpy(np.ascontiguousarray(frames)), weight)
+                sent = torch.from_numpy(np.ascontiguousarray(frames))
+                currents = kernel.apply(sent, kernel.weight)
             stored = to_stored(currents.numpy(), self.population.shape)
-            return stored.reshape(len(sent), len(rows), -1)
+            return stored.reshape(-1, len(rows), self.population.size)
 
         return np.concatenate(on_threads(piece, [rows[p] for p in _pieces(rows)]), axis=1)
 
