@@ -42,6 +42,7 @@ from snnconvert.calibration.corrections.regression import (
 )
 from snnconvert.calibration.corrections.weights import hidden_errors
 from snnconvert.calibration.replay import HELD_OUT, Drive, ReplayState
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Connection, Input, Population
 from snnconvert.convert.neurons import spike_values
@@ -121,10 +122,12 @@ def descend(
     steps : int
         Those that were taken.
     """
-    layer = _Layer.of(population, state, lesson, rows)
-    if layer is None or steps == 0:
+    if steps == 0:
         return population, 0
-    with torch_threads(1), exact_torch():  # the threads are ours, see PIECE
+    with one_blas_thread(), torch_threads(1), exact_torch():  # the threads are ours, see PIECE
+        layer = _Layer.of(population, state, lesson, rows)
+        if layer is None:
+            return population, 0
         taken = _walk(layer, np.arange(state.n)[rows], order, steps)
         return layer.finish(), taken
 

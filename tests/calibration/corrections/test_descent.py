@@ -43,7 +43,8 @@ def tuned(
     corrections: tuple[str, ...] = ("weights",),
     **options: Any,
 ) -> tuple[Network, dict[str, Any]]:
-    chosen = Descent(**({"seed": 0, "kept": NothingKept()} | options))
+    settings: dict[str, Any] = {"seed": 0, "kept": NothingKept()}
+    chosen = Descent(**(settings | options))
     network, record = correct_network(
         network,
         graph,
@@ -137,8 +138,8 @@ def test_kernels_alone_change(kind: str) -> None:
     for old, new in zip(network.connections, better.connections, strict=True):
         if not can_refit(old):
             assert new is old  # the residual add among them
-    for old, new in zip(network.populations, better.populations, strict=True):
-        assert old.threshold is new.threshold and old.v_init is new.v_init
+    for before_it, after_it in zip(network.populations, better.populations, strict=True):
+        assert before_it.threshold is after_it.threshold and before_it.v_init is after_it.v_init
     np.testing.assert_array_equal(network["first"].bias, better["first"].bias)  # type: ignore[union-attr]
 
 
