@@ -60,13 +60,13 @@ BATCH = 32
 PIECE = 8
 """Rows that a thread works on: whatever the number of threads, the same sums in the same order."""
 
-RATE = 0.03
+RATE = 0.05
 """First length of a step, as a share of a Newton step for errors as large as the layer's own."""
 
 RIDGE = 1e-2
 """Added to the moments of what arrives, as a share of its mean square."""
 
-OUTPUTS = 0.5
+OUTPUTS = 1.0
 """Weight of the outputs' error beside the layer's own, as large in the first step at 1."""
 
 IntVector = npt.NDArray[np.intp]
@@ -250,13 +250,6 @@ class _Layer:
         return cls(population, state, lesson, kernels, state.drive(population))
 
     @cached_property
-    def mean(self) -> FloatArray:
-        """Mean current of a step (n, *shape), float32, with the bias, before any change."""
-        stored = self.drive.mean_current().reshape(-1, *stored_shape(self.population.shape))
-        current = from_stored(stored, self.population.shape) + self.population.bias
-        return np.asarray(current, np.float32)
-
-    @cached_property
     def beside(self) -> dict[str, torch.Tensor]:
         """Values of the other nodes that the layers behind read, (n, *shape)."""
         names = self.lesson.behind.needed(self.population.name)
@@ -349,16 +342,15 @@ class _Layer:
         shift = sum((kernel.bias for kernel in self.kernels), np.zeros(1, np.float32))
         moved = replace(self.population, bias=np.asarray(self.population.bias + shift))
         drive = self.drive.of_rows(rows)
-        sums, mean = drive.sums, self.mean[rows] + shift
         for kernel in self.kernels:
-            sums = sums + self._arriving(kernel, rows)
-            with torch.no_grad():
-                mean = mean + kernel.apply(kernel.sent[rows], kernel.weight).numpy()
+            drive = replace(drive, sums=drive.sums + self._arriving(kernel, rows))
+        current = drive.mean_current().reshape(-1, *stored_shape(moved.shape))
+        mean = np.asarray(from_stored(current, moved.shape) + moved.bias, np.float32)
         highest = (spike_values(moved.neuron).highest * moved.amplitude).astype(np.float32)
         wanted = np.minimum(self.lesson.activations[rows], highest)
         hidden = hidden_errors(moved, mean, self.lesson.preactivations[rows])
         return _Response(
-            torch.from_numpy(replace(drive, sums=sums).decoded(moved)),
+            torch.from_numpy(drive.decoded(moved)),
             torch.from_numpy(np.clip(mean, 0.0, highest) - wanted),
             torch.from_numpy(hidden),
         )
