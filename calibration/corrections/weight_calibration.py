@@ -1,10 +1,11 @@
 """Weights tuned by gradient descent, layer by layer, where held-out rows confirm it.
 
-Each population is corrected by the chosen recipe and then tuned (``descent.py``), on the spikes of
-the populations tuned before it. Every other row makes that, the remaining ones choose the number
-of steps of each layer and judge the whole; all rows then make the same numbers of steps once more.
-Readouts are fitted in closed form: nothing spikes in them, and the least squares have no steps to
-take.
+The weights into each population are tuned (``descent.py``) where the chosen recipe refits them,
+behind the refit if there is one, on the spikes of the populations tuned before it; thresholds,
+biases and potentials are corrected after that. Every other row makes it, the remaining ones choose
+the number of steps of each layer and judge the whole; all rows then make the same numbers of steps
+once more. Readouts are fitted in closed form: nothing spikes in them, and least squares have no
+steps to take.
 
 The layers that are done are kept as plain arrays: what was interrupted goes on with the next one,
 and since every layer draws rows of its own, to the same network bit for bit.
@@ -120,13 +121,13 @@ class _Tuned(Layers):
             common.network,
             common.teacher.rows,
             common.timesteps,
-            as_it_is,  # corrected before it was tuned
+            as_it_is,  # corrected when it was tuned
             holdoff=common.holdoff,
             refit=self,
         )
 
     def refit_population(self, population: Population, state: ReplayState) -> Population:
-        """Return a population corrected and tuned; take up one that was kept."""
+        """Return a population tuned and corrected; take up one that was kept."""
         name = population.name
         if name in self.done:
             population = _taken_up(population, state, self.done[name])
@@ -134,8 +135,8 @@ class _Tuned(Layers):
         else:
             if "weights" in self.recipe:
                 population = super().refit_population(population, state)
-            population = self.correct(population, state.drive(population))
             population, taken = self._tune(population, state)
+            population = self.correct(population, state.drive(population))
             self.done[name] = _kept(population, state, taken)
             self.checkpoint.keep(dict(self.done))
         self.steps[name] = int(self.done[name]["steps"])

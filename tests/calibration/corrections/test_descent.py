@@ -160,14 +160,14 @@ def test_it_is_dropped_where_held_out_rows_do_not_confirm_it(
 ) -> None:
     graph, network, samples = deep(depth=2, rows=24)
     plain, _ = correct_network(
-        network, graph, samples, T, corrections=("bias",), holdoff=T, late_readout=False
+        network, graph, samples, T, corrections=("weights",), holdoff=T, late_readout=False
     )
 
     def spoil(population: Population, *_: Any, **__: Any) -> tuple[Population, int]:
         return replace(population, bias=population.bias + 1.0), 15
 
     monkeypatch.setattr(descent, "descend", spoil)
-    same, record = tuned(graph, network, samples, corrections=("bias",))
+    same, record = tuned(graph, network, samples, corrections=("weights",))
     assert not record["accepted"]
     assert record["error"] > record["error_without"]
     assert parameters(same) == parameters(plain) != parameters(network)
