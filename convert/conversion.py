@@ -223,7 +223,7 @@ class Conversion:
             warnings=(*rows.warnings, *learnt.observed.warnings, *schedule_notes),
             notes=(
                 *self._notes(learnt, timing, network, source),
-                *self._left_out(options),
+                *self._weights_note(corrected),
             ),
             approximations=measure_rounding(self.exact, learnt.graph.approximations, source),
             curves=learnt.curves,
@@ -267,14 +267,16 @@ class Conversion:
             seed=self.choices.seed,
         )
 
-    def _left_out(self, options: Options) -> Iterator[str]:
-        """Say why a weight calibration that was asked for was not made."""
-        if self.choices.weight_calibration and not options.weight_calibration:
-            why = (
-                "there are no calibration rows"
-                if not self._exactly_quantised
-                else ("the staged network is the quantised one already")
-            )
+    def _weights_note(self, corrected: Mapping[str, Any]) -> Iterator[str]:
+        """Say what became of a weight calibration that was asked for."""
+        found = corrected.get("weight_calibration")
+        if found is not None:
+            errors = f"{found['error_without']:.4f} without, {found['error']:.4f} with it"
+            kept = "kept" if found["accepted"] else "not kept"
+            yield f"weight calibration {kept}: logit error on rows held out {errors}"
+        elif self.choices.weight_calibration:
+            quantised = "the staged network is the quantised one already"
+            why = quantised if self._exactly_quantised else "there are no calibration rows for it"
             yield f"weight calibration was left out: {why}"
 
     def _kept(

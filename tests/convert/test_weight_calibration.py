@@ -68,6 +68,8 @@ def test_the_record_has_the_errors_with_and_without() -> None:
     assert 0 < found["error"] < found["error_without"]
     assert list(found["steps"]) == [p.name for p in snn.network.populations]
     assert found["rows"] == 400
+    (note,) = (note for note in snn.notes if note.startswith(STAGE))
+    assert note.startswith("weight calibration kept: logit error on rows held out 0.")
     told = [(done, total) for stage, done, total in calls if stage == STAGE]
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -143,7 +145,7 @@ def test_without_torch_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_random_rows_calibrate_no_weights() -> None:
     snn = converted(rows=None)
     assert "weight_calibration" not in snn.calibration
-    assert "weight calibration was left out: there are no calibration rows" in snn.notes
+    assert "weight calibration was left out: there are no calibration rows for it" in snn.notes
 
 
 def test_the_network_is_saved_with_its_weights(tmp_path: Path) -> None:
