@@ -101,54 +101,84 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _PartialResults:
-    """Where an evaluation keeps what it has gathered: a file beside the output folder.
+    """Where an evaluation and a weight calibration keep what they have: files beside the output.
 
     Parameters
     ----------
     argv : list of str
         The command, to say how to go on.
+
+    Attributes
+    ----------
+    path, weights : Path or None
+        Of the evaluation, and of the weights that are calibrated before it. The latter stays until
+        the report is written: an evaluation that goes on needs the same network once more.
     """
 
     def __init__(self, argv: list[str]) -> None:
         self.path: Path | None = None
+        self.weights: Path | None = None
         self._argv = argv
 
-    def beside(self, folder: Path, *, resume: bool) -> None:
-        """Choose the file; refuse a foreign one in its place, and say what becomes of ours."""
-        from snnconvert.convert.errors import OutputError
-        from snnconvert.convert.resume import is_resume_file
-
+    def beside(self, folder: Path, *, resume: bool, weights: bool = False) -> None:
+        """Choose the files; refuse foreign ones in their places, and say what becomes of ours."""
         folder = folder if folder.name else folder.resolve()
         path = folder.with_name(f"{folder.name}.resume")
-        found = path.exists()
-        if found and not is_resume_file(path):
-            raise OutputError(
-                f"{path} is in the place of partial results",
-                hint="move it away, or choose another --output",
-            )
+        paths = [path, *([folder.with_name(f"{folder.name}.weights.resume")] if weights else [])]
+        found = [path for path in paths if path.exists()]
+        _refuse_foreign(found)
         home = next(p for p in path.absolute().parents if p.exists())
         if not os.access(home, os.W_OK):
             click.echo(f"note: partial results are not kept, {home} is not writable", err=True)
             return
-        self.path = path
-        if found and not resume:
-            text = f"{path} of an earlier run is dropped; --resume would go on from it"
-            click.echo(f"note: {text}", err=True)
-        elif resume and not found:
-            click.echo(f"note: no {path} to go on from, starting with the first row", err=True)
+        self.path, self.weights = path, paths[1] if weights else None
+        if not resume:
+            for path in found:
+                text = f"{path} of an earlier run is dropped; --resume would go on from it"
+                click.echo(f"note: {text}", err=True)
+        elif not found:
+            names, start = " or ".join(map(str, paths)), "layer" if weights else "row"
+            click.echo(f"note: no {names} to go on from, starting with the first {start}", err=True)
 
     def begin(self, *, resume: bool) -> Path | None:
         """Return the file for the evaluation that begins now."""
-        if self.path is not None and not resume:
-            self.path.unlink(missing_ok=True)
-        return self.path
+        return self._opened(self.path, resume=resume)
+
+    def begin_weights(self, *, resume: bool) -> Path | None:
+        """Return the file for the weight calibration that begins now."""
+        return self._opened(self.weights, resume=resume)
+
+    def _opened(self, path: Path | None, *, resume: bool) -> Path | None:
+        if path is not None and not resume:
+            path.unlink(missing_ok=True)
+        return path
+
+    def done(self) -> None:
+        """Remove the weights that were kept: the report is written."""
+        if self.weights is not None:
+            self.weights.unlink(missing_ok=True)
 
     def remains(self) -> str:
         """Say what is left after an interruption."""
-        if self.path is None or not self.path.exists():
+        left = [str(p) for p in (self.weights, self.path) if p is not None and p.exists()]
+        if not left:
             return "nothing was written"
         again = self._argv if "--resume" in self._argv else [*self._argv, "--resume"]
-        return f"partial results are in {self.path}\ngo on with: snnconvert {shlex.join(again)}"
+        places = " and ".join(left)
+        return f"partial results are in {places}\ngo on with: snnconvert {shlex.join(again)}"
+
+
+def _refuse_foreign(paths: Sequence[Path]) -> None:
+    """Refuse files in the place of partial results that are none."""
+    from snnconvert.convert.errors import OutputError
+    from snnconvert.convert.resume import is_resume_file
+
+    for path in paths:
+        if not is_resume_file(path):
+            raise OutputError(
+                f"{path} is in the place of partial results",
+                hint="move it away, or choose another --output",
+            )
 
 
 class _Interruption:
@@ -469,6 +499,11 @@ _RUN_OPTIONS = _options(
     help="auto, none, or of: weights,thresholds,bias,potentials.",
 )
 @click.option(
+    "--weight-calibration",
+    is_flag=True,
+    help="Tune the weights by gradient descent as well: minutes, layer by layer.",
+)
+@click.option(
     "--anytime",
     is_flag=False,
     flag_value="0.01",
@@ -506,7 +541,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
     folder = Path(options["output"] or f"{path.stem}-{target}")
     partial: _PartialResults = context.obj
     with OutputFolder(folder, force=options["force"]) as temporary:
-        partial.beside(folder, resume=options["resume"])
+        tuned = options["weight_calibration"]
+        partial.beside(folder, resume=options["resume"], weights=tuned)
         with _Progress() as progress:
             snn, rows = convert_for_report(
                 path,
@@ -524,6 +560,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 schedule=_schedule(options["schedule"]),
                 readout=options["readout"],
                 corrections=options["corrections"],
+                weight_calibration=tuned,
+                resume=partial.begin_weights(resume=options["resume"]),
                 anytime=options["anytime"],
                 weight_bits=options["weight_bits"],
                 ramps=options["ramps"],
@@ -543,6 +581,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
             evaluation = _evaluate(snn, rows.x, rows.y, window, progress, target, partial)
         snn.save(temporary / "network.snn")
         evaluation.write(temporary)
+    partial.done()
     return _finish(evaluation, folder, options)
 
 

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snnconvert.backends.base import get_backend
-from snnconvert.calibration.corrections import correct_network
+from snnconvert.calibration.corrections import Descent, correct_network
 from snnconvert.calibration.data import Rows, SampleSource, sample_rows
 from snnconvert.calibration.hard_reset import correct_hard_reset
 from snnconvert.calibration.readout import choose_discard
 from snnconvert.calibration.schedules import parse_schedule
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.network import Network
+from snnconvert.reports.checkpoint import Stages
 
 Stage: TypeAlias = Callable[[str], Callable[[int, int | None], None] | None]
 
@@ -42,6 +43,10 @@ class Options:
     gains : bool
         Correct the gains of neurons that reset to zero.
     late_readout : bool
+    weight_calibration : bool
+        Tune the weights by gradient descent.
+    seed : int
+        Of the order of its rows.
     """
 
     timesteps: int
@@ -49,6 +54,8 @@ class Options:
     corrections: Sequence[str]
     gains: bool
     late_readout: bool
+    weight_calibration: bool = False
+    seed: int = 0
 
 
 def correction_rows(timesteps: int, holdoff: int) -> int:
@@ -59,7 +66,12 @@ def correction_rows(timesteps: int, holdoff: int) -> int:
 
 
 def correct(
-    network: Network, graph: Graph, source: SampleSource, options: Options, stage: Stage
+    network: Network,
+    graph: Graph,
+    source: SampleSource,
+    options: Options,
+    stage: Stage,
+    kept: Stages,
 ) -> tuple[Network, dict[str, Any]]:
     """Return the network with its corrections made on calibration rows, before it is scheduled.
 
@@ -74,6 +86,8 @@ def correct(
     options : Options
     stage : callable
         Returns the progress callback of a stage.
+    kept : Stages
+        Keeps the layers of a weight calibration that are done.
 
     Returns
     -------
@@ -89,8 +103,10 @@ def correct(
             network, record = correct_hard_reset(
                 network, graph, rows, options.timesteps, progress=stage("correction")
             )
-    elif options.corrections:
+    elif options.corrections or options.weight_calibration:
         rows = sample_rows(source, correction_rows(options.timesteps, holdoff))
+        late = options.late_readout and holdoff == 0
+        descent = Descent(options.seed, kept, stage("weight calibration"))
         network, record = correct_network(
             network,
             graph,
@@ -98,7 +114,8 @@ def correct(
             options.timesteps,
             corrections=options.corrections,
             holdoff=holdoff,
-            late_readout=options.late_readout and holdoff == 0,
+            late_readout=late,
+            descent=descent if options.weight_calibration else None,
             progress=stage("correction"),
         )
     if options.late_readout and holdoff == 0:

@@ -400,6 +400,16 @@ class ReplayState:
                     current[rows] += arriving
         return self._unstored(current, node)
 
+    def sent_of_rows(self, source: str, rows: npt.NDArray[np.intp]) -> FloatArray:
+        """Return the train of some rows, (frames, rows, *shape) float32, in ANN units."""
+        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+
+        node = self.nodes[source]
+        train = self.trains[source].reshape(self.frames, self.n, *stored_shape(node.shape))
+        sent = from_stored(train[:, rows], node.shape)
+        amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
+        return np.asarray(sent * amplitude.astype(np.float32))
+
     def _mean_train(self, source: str, first: int) -> FloatArray:
         train = self.trains[source].reshape(self.frames, self.n, -1)[first:]
         steps = self.timesteps * len(train) / self.frames

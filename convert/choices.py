@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from snnconvert.calibration.corrections import parse_corrections
 from snnconvert.calibration.methods import CalibrationMethod, get_method
 from snnconvert.calibration.schedules import parse_schedule
 from snnconvert.convert.curves.fit_ramps import DEFAULT_ERROR, MAX_RAMPS, RampBudget
-from snnconvert.convert.errors import UsageError, did_you_mean
+from snnconvert.convert.errors import MissingExtraError, UsageError, did_you_mean
 from snnconvert.convert.network import Reset
 from snnconvert.convert.neurons import get_neuron_model, spike_values
 from snnconvert.convert.quantize import check_weight_bits
@@ -43,6 +44,7 @@ class Choices:
     schedule: str | int
     readout: str
     corrections: str | tuple[str, ...]
+    weight_calibration: bool
     weight_bits: int | None
     ramps: int | None
     curve_error: float | None
@@ -62,6 +64,7 @@ class Choices:
         if self.anytime is not None:
             check_tolerance(self.anytime)
         self._check_ramps()
+        self._check_weight_calibration()
         parse_corrections(self.corrections)
         self.calibrator(self.timesteps or 1)
         parse_schedule(self.schedule, self.timesteps or 1)
@@ -77,6 +80,21 @@ class Choices:
             raise UsageError(f"timesteps must be at most {MAXIMUM_STEPS}, not {self.timesteps}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, not {self.seed}")
+
+    def _check_weight_calibration(self) -> None:
+        if not self.weight_calibration:
+            return
+        if self.reset == "zero":
+            raise UsageError(
+                "weight calibration needs neurons that reset by subtraction",
+                why="what a neuron loses in a reset to zero depends on when its charge came",
+                hint="leave out weight_calibration, or reset by subtraction",
+            )
+        if find_spec("torch") is None:
+            raise MissingExtraError(
+                "weight calibration needs torch, which is not installed",
+                hint="pip install torch, or leave out weight_calibration",
+            )
 
     def _check_ramps(self) -> None:
         ramps, error = self.ramps, self.curve_error

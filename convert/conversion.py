@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from snnconvert.convert.choices import Choices
 from snnconvert.convert.curves.fit_ramps import RampBudget
 from snnconvert.convert.curves.ramps import Ramps
 from snnconvert.convert.errors import Problem, UnsupportedModelError
+from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.lower import exact_graph, lower
@@ -40,6 +42,7 @@ from snnconvert.convert.memory import Memory
 from snnconvert.convert.network import Network
 from snnconvert.convert.onnx_import import Imported
 from snnconvert.convert.passes.count_readout import count_readout
+from snnconvert.convert.resume import NothingKept, ResumeFile
 from snnconvert.convert.snap import MAXIMUM_STEPS
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.convert.stored_graph import lowered_for, named_graph, recognised
@@ -105,12 +108,15 @@ class Conversion:
         What earlier conversions of the same model on the same rows found.
     stage : callable
         Returns the progress callback of a stage.
+    resume : path, optional
+        Keeps the layers of a weight calibration that are done.
     """
 
     imported: Imported
     choices: Choices
     memory: Memory
     stage: Stage
+    resume: str | os.PathLike[str] | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @cached_property
@@ -197,7 +203,9 @@ class Conversion:
         calibrator = self.choices.calibrator(timing.timesteps)
         network = self._calibrated(learnt, calibrator)
         options = self._corrections(timing, real=rows.given)
-        network, corrected = correct(network, learnt.graph, source, options, self.stage)
+        kept = self._kept(network, learnt, options, preprocessing)
+        with kept.writing():
+            network, corrected = correct(network, learnt.graph, source, options, self.stage, kept)
         network, schedule_notes = apply_schedule(network, timing.schedule, timing.timesteps)
         _refuse(self.choices.backend.check(network))
         record = _calibration_record(calibrator, learnt.observed, rows.description)
@@ -218,7 +226,10 @@ class Conversion:
                 *schedule_notes,
                 *self._not_made(real=rows.given),
             ),
-            notes=self._notes(learnt, timing, network, source),
+            notes=(
+                *self._notes(learnt, timing, network, source),
+                *self._weights_note(corrected),
+            ),
             approximations=measure_rounding(self.exact, learnt.graph.approximations, source),
             curves=learnt.curves,
         )
@@ -255,7 +266,39 @@ class Conversion:
             wanted if real else without_data(wanted, self.quantised is not None),
             gains=self._automatic(real=real) and asked != "none",
             late_readout=self._late_readout(real=real),
+            weight_calibration=self.choices.weight_calibration
+            and real
+            and not self._exactly_quantised,
+            seed=self.choices.seed,
         )
+
+    def _weights_note(self, corrected: Mapping[str, Any]) -> Iterator[str]:
+        """Say what became of a weight calibration that was asked for."""
+        found = corrected.get("weight_calibration")
+        if found is not None:
+            errors = f"{found['error_without']:.4f} without, {found['error']:.4f} with it"
+            kept = "kept" if found["accepted"] else "not kept"
+            yield f"weight calibration {kept}: logit error on rows held out {errors}"
+        elif self.choices.weight_calibration:
+            quantised = "the staged network is the quantised one already"
+            why = quantised if self._exactly_quantised else "there are no calibration rows for it"
+            yield f"weight calibration was left out: {why}"
+
+    def _kept(
+        self, network: Network, learnt: Learnt, options: Options, preprocessing: Preprocessing
+    ) -> ResumeFile | NothingKept:
+        """Return what keeps the layers of a weight calibration of this conversion alone."""
+        if self.resume is None or not options.weight_calibration:
+            return NothingKept()
+        parts = {
+            "version of snnconvert": _version("snnconvert"),
+            "model": (self.imported.model_bytes, preprocessing),
+            "calibration rows": learnt.observed.data_hash,
+            "thresholds": network,
+            "options": options,
+        }
+        identity = {name: fingerprint(part) for name, part in parts.items()}
+        return ResumeFile(self.resume, identity, work="conversion")
 
     @property
     def _budget(self) -> RampBudget:

@@ -138,7 +138,7 @@ class ArtifactError(SnnConvertError, ValueError):
 
 
 class ResumeError(SnnConvertError, ValueError):
-    """A resume file is damaged, or belongs to another evaluation."""
+    """A resume file is damaged, or belongs to another evaluation or conversion."""
 
     code = "resume"
     exit_code = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from snnconvert.calibration.preprocessing import Preprocessing
 from snnconvert.convert.calibration_rows import find_calibration_rows
 from snnconvert.convert.choices import Choices, chosen_reset
 from snnconvert.convert.conversion import Conversion, Progress, stages_of
+from snnconvert.convert.errors import UsageError
 from snnconvert.convert.judges import check_metrics
 from snnconvert.convert.memory import Memory
 from snnconvert.convert.network import Reset
@@ -33,6 +35,7 @@ def convert_model(
     schedule: str | int = "none",
     readout: str = "membrane",
     corrections: str | Sequence[str] = "auto",
+    weight_calibration: bool = False,
     anytime: float | None = None,
     score_output: str | None = None,
     weight_bits: int | None = None,
@@ -48,6 +51,7 @@ def convert_model(
     batch_size: int = 32,
     seed: int = 0,
     strict: bool = False,
+    resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> SpikingModel:
@@ -89,6 +93,9 @@ def convert_model(
         What may be corrected on calibration rows after the thresholds: "weights", "thresholds",
         "bias", "potentials". "auto" tries all of them with method "auto", none with another. Each
         is kept only where held-out rows confirm it. See docs/calibration.md.
+    weight_calibration : bool
+        Tune the weights by gradient descent as well, layer by layer, in minutes in place of
+        seconds; kept only where held-out rows confirm it. See docs/calibration.md.
     anytime : float, optional
         Calibrate a rule by which a sample stops once its answer is safe: at most this share of
         the calibration rows may change their answer. See docs/diagnosis.md.
@@ -116,6 +123,9 @@ def convert_model(
         Of synthetic samples.
     strict : bool
         Refuse what is otherwise a warning.
+    resume : path, optional
+        With `weight_calibration`: file that keeps the layers that are done. A conversion that was
+        interrupted goes on from it, and the same conversion again is quick; it is not removed.
     progress : callable, optional
         Called with (stage, done, total).
     memory : Memory, optional
@@ -133,6 +143,8 @@ def convert_model(
         If the network cannot be converted for the target; lists every reason.
     UsageError, DataError, CalibrationError
         If an option or the data cannot be used.
+    ResumeError
+        If the layers that were kept are damaged, or those of another conversion.
 
     Examples
     --------
@@ -155,6 +167,7 @@ def convert_model(
         schedule=schedule,
         readout=readout,
         corrections=corrections if isinstance(corrections, str) else tuple(corrections),
+        weight_calibration=weight_calibration,
         weight_bits=weight_bits,
         ramps=ramps,
         curve_error=curve_error,
@@ -162,6 +175,10 @@ def convert_model(
         score_output=score_output,
         seed=seed,
     )
+    if resume is not None and not weight_calibration:
+        raise UsageError(
+            "resume needs weight_calibration", why="a conversion keeps calibrated weights only"
+        )
     preprocessing = Preprocessing(
         scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
     )
@@ -170,7 +187,7 @@ def convert_model(
         "import",
         lambda: import_onnx(model, input_shapes=input_shapes, inputs=inputs, outputs=outputs),
     )
-    conversion = Conversion(imported, choices, memory, stages_of(progress))
+    conversion = Conversion(imported, choices, memory, stages_of(progress), resume)
     check_metrics(conversion.exact.output_names, None, score_output)
     conversion.refuse_for_target()
     rows = find_calibration_rows(

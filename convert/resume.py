@@ -3,7 +3,7 @@
 One zip file beside the output, nothing compressed: ``state.json`` and the arrays it refers to, no
 pickle. It is replaced as a whole, so that it is never half-written, and removed when the
 evaluation is done. It says which network, rows and options it belongs to; another evaluation does
-not take it up.
+not take it up. A conversion that calibrates weights keeps its layers in such a file too.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class ResumeFile:
         Where an earlier run's states are found, if there are any, and new ones are written.
     identity : dict of str
         Fingerprints by what they are of ("network", "rows", ...).
+    work : str
+        What is done: "evaluation", "conversion".
 
     Attributes
     ----------
@@ -56,8 +58,15 @@ class ResumeFile:
         If there is a file that is damaged, or of another evaluation.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        identity: Mapping[str, str],
+        *,
+        work: str = "evaluation",
+    ) -> None:
         self.path = Path(path)
+        self._work = work
         self._identity = dict(identity)
         self._stages: dict[str, State] = {}
         self.earlier_seconds = 0.0
@@ -114,7 +123,7 @@ class ResumeFile:
         other = [name for name, known in self._identity.items() if identity.get(name) != known]
         if other:
             raise ResumeError(
-                f"{self.path} belongs to another evaluation",
+                f"{self.path} belongs to another {self._work}",
                 why=f"different: {', '.join(other)}",
                 hint="repeat the interrupted command with --resume and nothing else changed, or "
                 "remove the file to start anew",
@@ -123,12 +132,17 @@ class ResumeFile:
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Write what is pending if anything interrupts; remove the file when all is done."""
+        with self.writing():
+            yield
+        self.remove()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write what is pending at the end, whatever happens."""
         try:
             yield
-        except BaseException:
+        finally:
             self.write()
-            raise
-        self.remove()
 
 
 class NothingKept:
@@ -141,6 +155,10 @@ class NothingKept:
         return Nowhere()
 
     def guarding(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
+    def writing(self) -> AbstractContextManager[None]:
         """Do nothing."""
         return nullcontext()
 

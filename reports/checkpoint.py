@@ -27,6 +27,13 @@ class Checkpoint(Protocol):
         """Keep a state in the place of the one before."""
 
 
+class Stages(Protocol):
+    """Where the states of several stages are kept."""
+
+    def stage(self, name: str, /) -> Checkpoint:
+        """Return the checkpoint of one of them."""
+
+
 class Nowhere:
     """Keeps nothing."""
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -1227,6 +1227,80 @@ def half(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"go on with: snnconvert {' '.join(HALVES)} --resume",
     ]
     return tmp_path / "net-reference.resume"
+
+
+TUNED = (*HALVES, "--weight-calibration", "--schedule", "full")
+
+
+def interrupted_at(run: Command, command: Sequence[str], count: int) -> Result:
+    """Run a command until so many states were kept."""
+    keep, kept = ResumeFile.keep, list[str]()
+
+    def interrupted(file: ResumeFile, name: str, state: Any) -> None:
+        keep(file, name, state)
+        kept.append(name)
+        if len(kept) == count:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ResumeFile, "keep", interrupted)
+        result = run(*command)
+    assert (result.status, result.out) == (130, "")
+    return result
+
+
+def test_an_interrupted_weight_calibration_goes_on(run: Command, tmp_path: Path) -> None:
+    result = interrupted_at(run, TUNED, 2)
+    assert result.err.strip().splitlines() == [
+        "interrupted; partial results are in net-reference.weights.resume",
+        f"go on with: snnconvert {' '.join(TUNED)} --resume",
+    ]
+    assert folders(tmp_path) == ["net-reference.weights.resume"]
+    resumed = run(*TUNED, "--resume", "--json")
+    assert "resume" not in resumed.err
+    assert folders(tmp_path) == ["net-reference"]
+    document = plain(resumed)
+    found = document["calibration"]["weight_calibration"]
+    assert found["accepted"] == (found["error"] < found["error_without"])
+    assert document == plain(run(*TUNED, "--json"))
+
+
+def test_weights_are_kept_until_the_report_is_written(run: Command, tmp_path: Path) -> None:
+    whole = plain(run(*TUNED, "--json"))
+    stages = 1 + len(whole["calibration"]["weight_calibration"]["steps"])
+    passes = 2 if whole["calibration"]["weight_calibration"]["accepted"] else 1
+    result = interrupted_at(run, TUNED, 1 + passes * (stages - 1) + 2)
+    assert result.err.strip().splitlines()[0] == (
+        "interrupted; partial results are in net-reference.weights.resume and net-reference.resume"
+    )
+    left = ["net-reference", "net-reference.resume", "net-reference.weights.resume"]
+    assert folders(tmp_path) == left
+    assert plain(run(*TUNED, "--resume", "--json")) == whole
+    assert folders(tmp_path) == ["net-reference"]
+
+
+def test_weights_of_another_run_are_refused_or_dropped(run: Command, tmp_path: Path) -> None:
+    interrupted_at(run, TUNED, 2)
+    refused(
+        run(*TUNED, "--resume", "-T", "7"),
+        2,
+        "error: net-reference.weights.resume belongs to another conversion  [resume]",
+        "  why:   different: thresholds, options",
+    )
+    assert folders(tmp_path) == ["net-reference.weights.resume"]
+    result = run(*TUNED, "-T", "7")
+    assert result.status == 0
+    assert result.err.splitlines()[0] == (
+        "note: net-reference.weights.resume of an earlier run is dropped; "
+        "--resume would go on from it"
+    )
+    assert folders(tmp_path) == ["net-reference"]
+
+
+def test_weight_calibration_may_be_configured(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "options.toml").write_text("weight-calibration = true\n")
+    result = run(*HALVES, "--schedule", "full", "--config", "options.toml", "--json")
+    assert "weight_calibration" in plain(result)["calibration"]
 
 
 def plain(result: Result) -> Any:

@@ -52,7 +52,10 @@ IMPORT_RULES = (
     # backends/cuda is the same network on torch's other devices.
     Only(
         ("torch",),
-        ("backends/cpu/*", "backends/cuda/*"),
+        (
+            *("backends/cpu/*", "backends/cuda/*"),
+            *("calibration/corrections/descent.py", "calibration/corrections/behind.py"),
+        ),
         "importing it takes longer than most conversions",
     ),
     Only(("click", "rich"), ("cli.py",), "only the command line talks to a person"),

@@ -42,6 +42,9 @@ from snnconvert.convert.linear import (
 Builder: TypeAlias = Callable[[Any, np.dtype[Any]], Step | None]
 """Makes the step of an operator; None where torch has none for it."""
 
+Weighted: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""An operator as a function of values and weights."""
+
 _CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
     1: torch.conv1d,
     2: torch.conv2d,
@@ -169,21 +172,37 @@ def _padding(pads: Pads) -> list[int]:
 
 
 def _convolution(operator: Convolution, dtype: np.dtype[Any]) -> Step | None:
-    convolve = _CONVOLUTIONS.get(len(operator.strides))
+    convolve = weighted(operator)
     if convolve is None:
         return None
     weight = constant(operator.weight, dtype)
+    return lambda x: convolve(x, weight)
+
+
+def weighted(operator: Convolution | Dense) -> Weighted | None:
+    """Return an operator as a function of values (n, ...) and weights; None where torch has none.
+
+    What flows through it can be differentiated by the weights.
+    """
+    if isinstance(operator, Dense):
+        axis = operator.axis % len(operator.input_shape) + 1
+        return lambda x, weight: tnn.linear(x.movedim(axis, -1), weight).movedim(-1, axis)
+    convolve = _CONVOLUTIONS.get(len(operator.strides))
+    if convolve is None:
+        return None
     strides, dilations, groups = operator.strides, operator.dilations, operator.groups
     begins = tuple(begin for begin, _ in operator.pads)
     if begins == tuple(end for _, end in operator.pads) and min(begins) >= 0:
-        return lambda x: convolve(_unambiguous(x), weight, None, strides, begins, dilations, groups)
+        return lambda x, weight: convolve(
+            _unambiguous(x), weight, None, strides, begins, dilations, groups
+        )
     padding, none = _padding(operator.pads), (0,) * len(strides)
 
-    def step(x: torch.Tensor) -> torch.Tensor:
-        padded = _unambiguous(tnn.pad(x, padding))
-        return convolve(padded, weight, None, strides, none, dilations, groups)
+    def padded(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        wide = _unambiguous(tnn.pad(x, padding))
+        return convolve(wide, weight, None, strides, none, dilations, groups)
 
-    return step
+    return padded
 
 
 def _unambiguous(x: torch.Tensor) -> torch.Tensor:
@@ -237,9 +256,9 @@ def _sum_pool(operator: SumPool, _: np.dtype[Any]) -> Step | None:
 
 
 def _dense(operator: Dense, dtype: np.dtype[Any]) -> Step:
-    weight = constant(operator.weight, dtype)
-    axis = operator.axis % len(operator.input_shape) + 1
-    return lambda x: tnn.linear(x.movedim(axis, -1), weight).movedim(-1, axis)
+    weight, multiply = constant(operator.weight, dtype), weighted(operator)
+    assert multiply is not None
+    return lambda x: multiply(x, weight)
 
 
 def _scale(operator: Scale, dtype: np.dtype[Any]) -> Step:

@@ -8,10 +8,12 @@ from snnconvert.calibration.corrections.selection import (
     trial_error,
     without_data,
 )
+from snnconvert.calibration.corrections.weight_calibration import Descent
 
 __all__ = [
     "CORRECTIONS",
     "TRIAL_ROWS",
+    "Descent",
     "correct_network",
     "parse_corrections",
     "trial_error",

@@ -55,17 +55,18 @@ def refit_connections(
         Frames of the trains that are left out.
     """
     for connection in state.network.incoming(node.name):
-        if state.is_analog(connection) or not _can_refit(connection):
+        if state.is_analog(connection) or not can_refit(connection):
             continue
         sent = apply_chain(connection.operators[:-1], state.mean_sent(connection.source, first))
-        found = _regress(_Patches(connection.operators[-1]), sent, missing(node), rows)
+        found = _regress(Patches(connection.operators[-1]), sent, missing(node), rows)
         if found is not None:
-            state.replace_connection(connection, _moved(connection.operators, found.weight))
+            state.replace_connection(connection, moved_chain(connection.operators, found.weight))
             node = replace(node, bias=np.asarray(node.bias + found.bias))
     return node
 
 
-def _can_refit(connection: Connection) -> bool:
+def can_refit(connection: Connection) -> bool:
+    """Tell whether a connection ends in a kernel, small enough for normal equations."""
     if not connection.operators:
         return False
     last = connection.operators[-1]
@@ -74,13 +75,29 @@ def _can_refit(connection: Connection) -> bool:
     return isinstance(last, Dense) and last.weight.shape[1] <= LARGEST_KERNEL
 
 
-def _moved(operators: Chain, change: FloatArray) -> Chain:
+def kernel_of(connection: Connection) -> Convolution | Dense:
+    """Return the operator of a connection that can be refitted."""
+    last = connection.operators[-1]
+    assert isinstance(last, Convolution | Dense)
+    return last
+
+
+def moved_chain(operators: Chain, change: FloatArray) -> Chain:
+    """Return a chain with its last weights changed."""
     last = operators[-1]
     assert isinstance(last, Convolution | Dense)
     return (*operators[:-1], replace(last, weight=last.weight + change))
 
 
-class _Patches:
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What is added to the weights of an operator and to the bias behind it."""
+
+    weight: FloatArray
+    bias: FloatArray
+
+
+class Patches:
     """Lay out what one output of an operator sees: (groups, positions, inputs) and back."""
 
     def __init__(self, operator: object) -> None:
@@ -110,13 +127,21 @@ class _Patches:
         split = last.reshape(-1, self.groups, self.outputs)
         return split.transpose(1, 0, 2)
 
+    def change(self, solved: FloatArray) -> Change:
+        """Return (groups, inputs + 1, outputs) as a change of the weights and of the bias."""
+        weight = solved[:, :-1].transpose(0, 2, 1).reshape(self.operator.weight.shape)
+        bias = solved[:, -1].reshape(-1)
+        shape = [1] * len(self.operator.output_shape)
+        shape[self.output_axis(len(shape) + 1) - 1] = len(bias)
+        return Change(weight, bias.reshape(shape))
+
     def output_axis(self, rank: int) -> int:
         """Return the axis of the outputs, the batch counted."""
         return self.operator.axis % (rank - 1) + 1 if isinstance(self.operator, Dense) else 1
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments:
+class Moments:
     """Sums of products over rows and positions; the last input is a constant 1."""
 
     inputs: npt.NDArray[np.float64]
@@ -124,7 +149,8 @@ class _Moments:
     power: float
 
     @classmethod
-    def of(cls, patches: _Patches, sent: FloatArray, error: FloatArray) -> _Moments:
+    def of(cls, patches: Patches, sent: FloatArray, error: FloatArray) -> Moments:
+        """Add up what arrives (n, ...) and what is missing behind it (n, *shape)."""
         size = patches.inputs + 1
         inputs = np.zeros((patches.groups, size, size))
         products = np.zeros((patches.groups, size, patches.outputs))
@@ -141,9 +167,9 @@ class _Moments:
             power += float(np.square(wanted, dtype=np.float64).sum())
         return cls(inputs, products, power)
 
-    def with_rows_of(self, other: _Moments) -> _Moments:
+    def with_rows_of(self, other: Moments) -> Moments:
         """Return the sums over the rows of both."""
-        return _Moments(
+        return Moments(
             self.inputs + other.inputs, self.products + other.products, self.power + other.power
         )
 
@@ -159,16 +185,10 @@ class _Moments:
         return float(self.power - explained)
 
 
-@dataclass(frozen=True, eq=False)
-class _Change:
-    weight: FloatArray
-    bias: FloatArray
-
-
-def _regress(patches: _Patches, sent: FloatArray, error: FloatArray, rows: slice) -> _Change | None:
+def _regress(patches: Patches, sent: FloatArray, error: FloatArray, rows: slice) -> Change | None:
     """Return the change that predicts held-out rows best; None where none does better."""
-    fitted = _Moments.of(patches, sent[FITTED], error[FITTED])
-    held_out = _Moments.of(patches, sent[HELD_OUT], error[HELD_OUT])
+    fitted = Moments.of(patches, sent[FITTED], error[FITTED])
+    held_out = Moments.of(patches, sent[HELD_OUT], error[HELD_OUT])
     level = float(np.einsum("gii->", fitted.inputs[:, :-1, :-1])) / (
         patches.groups * patches.inputs
     )
@@ -179,9 +199,4 @@ def _regress(patches: _Patches, sent: FloatArray, error: FloatArray, rows: slice
     if left[ridge] >= held_out.power:
         return None
     best = (fitted if rows == FITTED else fitted.with_rows_of(held_out)).change(ridge, level)
-    weight = best[:, :-1].transpose(0, 2, 1).reshape(patches.operator.weight.shape)
-    bias = best[:, -1].reshape(-1)
-    rank = error.ndim - 1
-    shape = [1] * rank
-    shape[patches.output_axis(error.ndim) - 1] = len(bias)
-    return _Change(weight, bias.reshape(shape))
+    return patches.change(best)

@@ -9,31 +9,21 @@ Talwalkar 2016), and all rows make the chosen one. Labels are not needed: the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy.typing as npt
 
-from snnconvert.calibration.corrections.bias import correct_bias
-from snnconvert.calibration.corrections.potentials import correct_potentials
-from snnconvert.calibration.corrections.thresholds import search_thresholds
-from snnconvert.calibration.corrections.weights import refit_readout, refit_weights
-from snnconvert.calibration.readout import SHARES, logit_error
-from snnconvert.calibration.replay import (
-    FITTED,
-    HELD_OUT,
-    Drive,
-    Replayed,
-    ReplayState,
-    Teacher,
-    replay,
-)
+from snnconvert.calibration.corrections.passes import Count, Pass, Progress
+from snnconvert.calibration.corrections.weight_calibration import Descent, tune_weights
+from snnconvert.calibration.readout import SHARES
+from snnconvert.calibration.replay import FITTED, Teacher
 from snnconvert.convert.errors import UsageError, did_you_mean
-from snnconvert.convert.graph import Graph, Relu
-from snnconvert.convert.linear import FloatArray
-from snnconvert.convert.network import Network, Population, Readout
+from snnconvert.convert.graph import Graph
+from snnconvert.convert.network import Network
+from snnconvert.reports.checkpoint import Checkpoint, Nowhere
 
 CORRECTIONS = ("weights", "thresholds", "bias", "potentials")
 """All of them, in the order in which a population goes through them."""
@@ -54,13 +44,8 @@ SHARE_AGAIN = 0.5
 """Share of the rows on which they are, where steps are replayed one by one: the time that it takes
 goes into more rows for the chosen one."""
 
-READ_FROM = 0.5
-"""Share of the steps that readouts leave out while they are refitted, where they may start late."""
-
 LEAST_GAIN = 0.005
 """Share of the error that corrections must take away: less is within the noise of the rows."""
-
-_Progress = Callable[[int, int | None], None]
 
 
 def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) -> tuple[str, ...]:
@@ -118,7 +103,8 @@ def correct_network(
     corrections: Sequence[str] = CORRECTIONS,
     holdoff: int = 0,
     late_readout: bool = True,
-    progress: _Progress | None = None,
+    descent: Descent | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Network, dict[str, Any]]:
     """Return the network with the corrections that held-out rows confirm.
 
@@ -141,6 +127,8 @@ def correct_network(
         Steps for which each population of a staged network waits.
     late_readout : bool
         Whether readouts may leave out first steps: the error then is that of the best share.
+    descent : Descent, optional
+        Weights are to be tuned by gradient descent after the recipe.
     progress : callable, optional
         Called with the number of populations done and in all.
 
@@ -150,26 +138,34 @@ def correct_network(
     record : dict
         ``corrections``: the accepted ones, the relative error of the outputs on the rows held out
         with each recipe that was tried on few rows and again on more, and the rows that made
-        them; ready for JSON.
+        them; ready for JSON. ``weight_calibration``: see :func:`tune_weights`.
     """
     whole = holdoff >= timesteps
     teacher = Teacher.of(network, graph, rows, 1 if whole else timesteps)
-    if teacher.count < 2 or not corrections or not network.populations:
+    asked = bool(corrections) or descent is not None
+    if teacher.count < 2 or not asked or not network.populations:
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
     more = teacher if whole else teacher.first(max(few.count, int(SHARE_AGAIN * teacher.count)))
     recipes = len(_recipes(corrections))
     again = min(FINALISTS + 1, recipes) if few.count < more.count else 0
-    count = _Count(progress, size * (recipes + again + 1))
+    count = Count(progress, size * (recipes + again + 1))
     shares = SHARES if late_readout else SHARES[:1]
-    trial = _Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
-    choice = _choose(trial, replace(trial, teacher=more), corrections)
-    record = choice.to_json() | {"rows": teacher.count}
-    if not choice.accepted:
-        return network, {"corrections": record}
-    everything = replace(trial, teacher=teacher, fitted=slice(None))
-    return everything.run(choice.accepted).network, {"corrections": record}
+    trial = Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
+    final = replace(trial, teacher=teacher)
+    chosen: Checkpoint = Nowhere() if descent is None else descent.kept.stage("corrections")
+    choice = chosen.state or _choose(trial, replace(trial, teacher=more), corrections).to_json()
+    chosen.keep(choice)
+    accepted = tuple(choice["accepted"])
+    record: dict[str, Any] = {"corrections": choice | {"rows": teacher.count}}
+    if descent is not None:
+        tuned, record["weight_calibration"] = tune_weights(final, accepted, descent)
+        if tuned is not None:
+            return tuned, record
+    if not accepted:
+        return network, record
+    return replace(final, fitted=slice(None)).run(accepted).network, record
 
 
 def trial_error(
@@ -188,12 +184,12 @@ def trial_error(
     """
     teacher = Teacher.of(network, graph, rows, timesteps).first(TRIAL_ROWS)
     shares = SHARES if late_readout else SHARES[:1]
-    count = _Count(None, 0)
-    trial = _Pass(network, graph, teacher, timesteps, holdoff, shares, FITTED, count)
+    count = Count(None, 0)
+    trial = Pass(network, graph, teacher, timesteps, holdoff, shares, FITTED, count)
     return trial.error(trial.run(recipe))
 
 
-def _choose(few: _Pass, more: _Pass, corrections: Sequence[str]) -> _Choice:
+def _choose(few: Pass, more: Pass, corrections: Sequence[str]) -> _Choice:
     """Try every recipe on few rows, the best again on more; choose the shortest near the best."""
     tried = {recipe: few.error(few.run(recipe)) for recipe in _recipes(corrections)}
     errors = tried
@@ -234,114 +230,3 @@ def _recipes(corrections: Sequence[str]) -> list[tuple[str, ...]]:
     """Return all recipes, the shortest first, each in the order of the corrections."""
     recipes = (c for n in range(len(corrections) + 1) for c in combinations(corrections, n))
     return [recipe for recipe in recipes if len(MEANS.intersection(recipe)) <= 1]
-
-
-class _Count:
-    """Turns populations done into progress."""
-
-    def __init__(self, progress: _Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
-
-    def one(self) -> None:
-        """Note one more."""
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pass:
-    """What the passes over a network have in common."""
-
-    network: Network
-    graph: Graph
-    teacher: Teacher
-    timesteps: int
-    holdoff: int
-    shares: Sequence[float]
-    fitted: slice
-    count: _Count
-
-    def run(self, recipe: Sequence[str]) -> Replayed:
-        """Replay the rows, every population corrected by the recipe."""
-        layers = _Layers(self, recipe)
-        return replay(
-            self.network,
-            self.teacher.rows,
-            self.timesteps,
-            layers.correct,
-            holdoff=self.holdoff,
-            refit=layers if "weights" in recipe else None,
-        )
-
-    def error(self, replayed: Replayed) -> float:
-        """Return the largest relative error of a readout on the rows held out."""
-        worst = 0.0
-        for readout in replayed.network.readouts:
-            currents = replayed.currents[readout.name][:, HELD_OUT]
-            wanted = self.teacher.activations[str(readout.tensor)][HELD_OUT]
-            late = {int(share * len(currents)) for share in self.shares}
-            worst = max(worst, min(logit_error(currents[k:].mean(axis=0), wanted) for k in late))
-        return worst
-
-
-class _Layers:
-    """Applies a recipe to one population after the other."""
-
-    def __init__(self, common: _Pass, recipe: Sequence[str]) -> None:
-        self.graph, self.activations = common.graph, common.teacher.activations
-        self.recipe, self.rows, self.count = recipe, common.fitted, common.count
-        self.exact_pooling = common.holdoff >= common.timesteps
-        self.late = len(common.shares) > 1
-        self.compared = _compared(common.graph)
-
-    def refit_population(self, population: Population, state: ReplayState) -> Population:
-        """Refit the weights into a population."""
-        op = self._relu(population)
-        if op is None or op.follows is not None:
-            return population
-        node = self.graph[str(population.tensor)]
-        return refit_weights(population, state, self.activations[node.inputs[0]], self.rows)
-
-    def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
-        """Refit the weights into a readout."""
-        first = int(READ_FROM * state.frames) if self.late else 0
-        return refit_readout(
-            readout, state, self.activations[str(readout.tensor)], self.rows, first=first
-        )
-
-    def correct(self, population: Population, drive: Drive) -> Population:
-        """Correct what belongs to a population itself."""
-        self.count.one()
-        op = self._relu(population)
-        if op is None or (op.follows is not None and self.exact_pooling):
-            return population
-        activations: FloatArray = self.activations[str(population.tensor)]
-        if "thresholds" in self.recipe and op.calibrated and population.tensor not in self.compared:
-            population = search_thresholds(
-                population, drive, activations, self.rows, ceiling=op.ceiling
-            )
-        if "bias" in self.recipe:
-            population = correct_bias(population, drive, activations, self.rows)
-        if "potentials" in self.recipe:
-            population = correct_potentials(population, drive, activations, self.rows)
-        return population
-
-    def _relu(self, population: Population) -> Relu | None:
-        op = None if population.tensor is None else self.graph[population.tensor].op
-        return op if isinstance(op, Relu) else None
-
-
-def _compared(graph: Graph) -> frozenset[str]:
-    """Return the activations that max-pooling trees compare: their thresholds are the trees'."""
-    followers = [n.name for n in graph.activations if isinstance(n.op, Relu) and n.op.follows]
-    found: set[str] = set()
-    stack = [i for name in followers for i in graph[name].inputs]
-    while stack:
-        node = graph[stack.pop()]
-        if node.name in found:
-            continue
-        found.add(node.name)
-        if not isinstance(node.op, Relu):
-            stack.extend(node.inputs)
-    return frozenset(found)

@@ -13,6 +13,7 @@ in place of spikes: it has a closed form, takes seconds and needs no learning ra
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from snnconvert.calibration.corrections.regression import refit_connections
 from snnconvert.calibration.replay import ReplayState
@@ -82,8 +83,18 @@ def visible_error(
     preactivations : (n, *shape) array
         What the ANN has.
     """
+    hidden = hidden_errors(population, current, preactivations)
+    return np.asarray(np.where(hidden, 0.0, preactivations - current), np.float32)
+
+
+def hidden_errors(
+    population: Population, current: FloatArray, preactivations: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Return where no spike would show what is missing of the mean currents, (n, *shape).
+
+    Parameters as for :func:`visible_error`.
+    """
     highest = spike_values(population.neuron).highest * population.amplitude
     silent = (current <= 0) & (preactivations <= 0)
     saturated = (current >= highest) & (preactivations >= highest)
-    missing = np.where(silent | saturated, 0.0, preactivations - current)
-    return np.asarray(missing, np.float32)
+    return np.asarray(silent | saturated)
