@@ -89,7 +89,7 @@ def test_every_recipe_is_tried() -> None:
 
 def test_the_best_recipes_compete_again_on_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, network, samples = deep(depth=3, rows=24)
-    monkeypatch.setattr(selection, "TRIAL_ROWS", 12)
+    monkeypatch.setattr(selection, "TRIAL_ROWS", 6)
     calls: list[tuple[int, int | None]] = []
     _, record = correct_network(
         network, graph, samples, T, progress=lambda *call: calls.append(call)
