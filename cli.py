@@ -54,7 +54,7 @@ Options of each verb: snnconvert MODEL --help, snnconvert check --help, and so o
   --help       print this text
 
 Exit status: 0 done, 1 failed, 2 usage or unreadable input, 3 the model cannot be converted for
-the target, 4 accuracy goal missed, 130 interrupted, 143 terminated.
+the target, 4 goal missed, 130 interrupted, 143 terminated.
 """
 
 
@@ -82,7 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interruption, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             name = _program(argv)
-            return int(command.main(rest, prog_name=name, standalone_mode=False, obj=partial) or 0)
+            try:
+                code = command.main(rest, prog_name=name, standalone_mode=False, obj=partial)
+            finally:
+                partial.settle()
+            return int(code or 0)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (Exception, KeyboardInterrupt) as error:
@@ -119,6 +123,8 @@ class _PartialResults:
         self.path: Path | None = None
         self.weights: Path | None = None
         self._argv = argv
+        self._earlier: Path | None = None
+        self._done = False
 
     def beside(self, folder: Path, *, resume: bool, weights: bool = False) -> None:
         """Choose the files; refuse foreign ones in their places, and say what becomes of ours."""
@@ -142,19 +148,29 @@ class _PartialResults:
 
     def begin(self, *, resume: bool) -> Path | None:
         """Return the file for the evaluation that begins now."""
-        return self._opened(self.path, resume=resume)
+        if self.path is not None and not resume:
+            self.path.unlink(missing_ok=True)
+        return self.path
 
     def begin_weights(self, *, resume: bool) -> Path | None:
-        """Return the file for the weight calibration that begins now."""
-        return self._opened(self.weights, resume=resume)
+        """Return the file for a weight calibration; put away an earlier one that it begins anew."""
+        if self.weights is not None and self.weights.exists() and not resume:
+            self._earlier = self.weights.with_name(f"{self.weights.name}.earlier")
+            self.weights.replace(self._earlier)
+        return self.weights
 
-    def _opened(self, path: Path | None, *, resume: bool) -> Path | None:
-        if path is not None and not resume:
-            path.unlink(missing_ok=True)
-        return path
+    def settle(self) -> None:
+        """Put an earlier run's weights back where this one kept none, else drop them."""
+        if self._earlier is None or self.weights is None:
+            return
+        if self.weights.exists() or self._done:
+            self._earlier.unlink(missing_ok=True)
+        else:
+            self._earlier.replace(self.weights)
 
     def done(self) -> None:
         """Remove the weights that were kept: the report is written."""
+        self._done = True
         if self.weights is not None:
             self.weights.unlink(missing_ok=True)
 
@@ -442,7 +458,7 @@ _RUN_OPTIONS = _options(
     click.option(
         "--resume",
         is_flag=True,
-        help="Go on from the partial results of an interrupted run (DIR.resume).",
+        help="Go on from what an interrupted run kept (DIR.resume, DIR.weights.resume).",
     ),
     click.option(
         "--min-accuracy",
@@ -522,7 +538,11 @@ _RUN_OPTIONS = _options(
     "--std", metavar="A,B,C", callback=_numbers, help="  divided by the standard deviation."
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of synthetic samples."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of synthetic samples, and of the order of rows in a weight calibration.",
 )
 @_RUN_OPTIONS
 @click.option("--config", metavar="FILE", help="TOML file of options (long names; no json).")

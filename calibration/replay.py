@@ -44,7 +44,7 @@ AT_ONCE = 2**22
 """Numbers that a connection maps at a time: more only take memory."""
 
 PIECE = 8
-"""Rows whose neurons a thread advances at a time."""
+"""Rows that a thread works on at a time."""
 
 CHUNK = 32
 """Rows that the ANN is evaluated on at a time."""
@@ -119,9 +119,7 @@ class Drive:
                     )
             return membranes.counts
 
-        pieces = range(0, self.rows, PIECE)
-        slices = [slice(first, min(first + PIECE, self.rows)) for first in pieces]
-        return np.concatenate(on_threads(run, slices))
+        return np.concatenate(on_threads(run, pieces(self.rows)))
 
     def _whole(self, population: Population) -> npt.NDArray[np.int64]:
         """Count as ``quantised.py`` does: all of the charge is there before the first spike."""
@@ -175,6 +173,11 @@ def _as_shaped(counts: npt.NDArray[np.int64], population: Population) -> npt.NDA
     shape = population.shape
     stored: npt.NDArray[np.int64] = counts.reshape(len(counts), *stored_shape(shape))
     return from_stored(stored, shape)
+
+
+def pieces(rows: int) -> list[slice]:
+    """Cut rows into what a thread works on at a time: the same for every number of threads."""
+    return [slice(first, min(first + PIECE, rows)) for first in range(0, rows, PIECE)]
 
 
 Correct: TypeAlias = Callable[[Population, Drive], Population]

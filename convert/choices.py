@@ -86,9 +86,10 @@ class Choices:
             return
         if self.reset == "zero":
             raise UsageError(
-                "weight calibration needs neurons that reset by subtraction",
+                "weight calibration needs neurons that reset by subtraction, these reset to zero",
                 why="what a neuron loses in a reset to zero depends on when its charge came",
-                hint="leave out weight_calibration, or reset by subtraction",
+                hint="leave out --weight-calibration (weight_calibration=True), or choose reset "
+                "subtract on a target that has it; loihi resets to zero by itself",
             )
         if find_spec("torch") is None:
             raise MissingExtraError(

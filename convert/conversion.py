@@ -224,11 +224,11 @@ class Conversion:
                 *rows.warnings,
                 *learnt.observed.warnings,
                 *schedule_notes,
-                *self._not_made(real=rows.given),
+                *self._not_made(corrected, real=rows.given),
             ),
             notes=(
                 *self._notes(learnt, timing, network, source),
-                *self._weights_note(corrected),
+                *self._weights_note(corrected, real=rows.given),
             ),
             approximations=measure_rounding(self.exact, learnt.graph.approximations, source),
             curves=learnt.curves,
@@ -272,7 +272,7 @@ class Conversion:
             seed=self.choices.seed,
         )
 
-    def _weights_note(self, corrected: Mapping[str, Any]) -> Iterator[str]:
+    def _weights_note(self, corrected: Mapping[str, Any], *, real: bool) -> Iterator[str]:
         """Say what became of a weight calibration that was asked for."""
         found = corrected.get("weight_calibration")
         if found is not None:
@@ -280,8 +280,11 @@ class Conversion:
             kept = "kept" if found["accepted"] else "not kept"
             yield f"weight calibration {kept}: logit error on rows held out {errors}"
         elif self.choices.weight_calibration:
-            quantised = "the staged network is the quantised one already"
-            why = quantised if self._exactly_quantised else "there are no calibration rows for it"
+            why = "no population, or too few calibration rows"
+            if self._exactly_quantised:
+                why = "the staged network is the quantised one already"
+            elif not real:
+                why = "there are no calibration rows for it"
             yield f"weight calibration was left out: {why}"
 
     def _kept(
@@ -333,7 +336,7 @@ class Conversion:
         levels = self.choices.levels_per_step
         return (*notes, *self.quantised.notes(timing.timesteps, levels, dropped))
 
-    def _not_made(self, *, real: bool) -> Iterator[str]:
+    def _not_made(self, corrected: Mapping[str, Any], *, real: bool) -> Iterator[str]:
         """Yield which corrections were asked for by name and cannot be made."""
         asked = self.choices.corrections
         named = () if asked in ("auto", "none") else parse_corrections(asked)
@@ -343,6 +346,11 @@ class Conversion:
             made = without_data(named, self.quantised is not None)
             if left := [name for name in named if name not in made]:
                 yield f"corrections not made, they need calibration rows: {', '.join(left)}"
+        elif named and "tried" not in corrected.get("corrections", {}):
+            yield (
+                "corrections not made, they need a population and two calibration rows: "
+                f"{', '.join(named)}"
+            )
 
     def _idle_options(self, learnt: Learnt) -> Iterator[str]:
         """Yield which options act on nothing in this network."""

@@ -120,7 +120,7 @@ def convert_model(
     batch_size : int
         Rows per onnxruntime call; does not change the result.
     seed : int
-        Of synthetic samples.
+        Of synthetic samples, and of the order of rows in a weight calibration.
     strict : bool
         Refuse what is otherwise a warning.
     resume : path, optional

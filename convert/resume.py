@@ -132,8 +132,11 @@ class ResumeFile:
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Write what is pending if anything interrupts; remove the file when all is done."""
-        with self.writing():
+        try:
             yield
+        except BaseException:
+            self.write()
+            raise
         self.remove()
 
     @contextmanager

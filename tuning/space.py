@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -206,8 +206,9 @@ def space_for(
     for name, values in (given or {}).items():
         if name not in defaults:
             raise UsageError(f"cannot search {name!r}", hint=did_you_mean(name, list(defaults)))
-        several = [values] if isinstance(values, str | int) else [] if values is None else values
-        if len(several):
+        one = isinstance(values, str) or not isinstance(values, Iterable)
+        several = [] if values is None else [values] if one else list(values)
+        if several:
             tried = [_checked(name, value, reset) for value in several]
             defaults[name] = tuple(dict.fromkeys(tried))
     steps = tuple(sorted(t for t in defaults["timesteps"] if t <= most_steps))
@@ -229,9 +230,12 @@ def _checked(name: str, value: Any, reset: Reset) -> Any:
             raise UsageError(f"timesteps must be between 1 and {MAXIMUM_STEPS}, not {value}")
         return int(value)
     if name == "weight_bits":
-        if value is not None:
-            check_weight_bits(value)
-        return value
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise UsageError(f"weight bits must be a whole number, not {value!r}")
+        check_weight_bits(int(value))
+        return int(value)
     text = str(value)
     if name == "corrections" and not isinstance(value, str):
         text = ",".join(map(str, value))

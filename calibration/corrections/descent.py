@@ -41,8 +41,7 @@ from snnconvert.calibration.corrections.regression import (
     moved_chain,
 )
 from snnconvert.calibration.corrections.weights import hidden_errors
-from snnconvert.calibration.replay import HELD_OUT, Drive, ReplayState
-from snnconvert.convert.blas import one_blas_thread
+from snnconvert.calibration.replay import Drive, ReplayState, pieces
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Connection, Input, Population
 from snnconvert.convert.neurons import spike_values
@@ -52,13 +51,13 @@ STEPS = 60
 """Steps of the descent at most."""
 
 CHECK = 15
-"""Steps after which held-out rows are asked whether to stop here."""
+"""Steps after which rows that make none are asked whether to stop here."""
+
+STOPPING = slice(1, None, 4)
+"""Rows that are asked: half of those that make no steps."""
 
 BATCH = 32
 """Rows of a step."""
-
-PIECE = 8
-"""Rows that a thread works on: whatever the number of threads, the same sums in the same order."""
 
 RATE = 0.05
 """First length of a step, as a share of a Newton step for errors as large as the layer's own."""
@@ -128,7 +127,7 @@ def descend(
     """
     if steps == 0:
         return population, 0
-    with one_blas_thread(), torch_threads(1), exact_torch():  # the threads are ours, see PIECE
+    with torch_threads(1), exact_torch():  # the threads are ours, whose number changes no sum
         layer = _Layer.of(population, state, lesson, rows)
         if layer is None:
             return population, 0
@@ -139,7 +138,7 @@ def descend(
 def _walk(layer: _Layer, rows: IntVector, order: np.random.Generator, steps: int | None) -> int:
     """Take the steps, and go back to the best of those that were checked."""
     size = min(BATCH, len(rows))
-    held_out = np.arange(layer.state.n)[HELD_OUT]
+    held_out = np.arange(layer.state.n)[STOPPING]
     best, least, taken = layer.coordinates(), math.inf, 0
     if steps is None:
         least = layer.error(held_out)
@@ -184,7 +183,7 @@ class _Kernel:
 
     def move(self, rows: IntVector, errors: torch.Tensor, rate: float) -> None:
         """Take a step against errors (n, *shape) of what comes out."""
-        parts = on_threads(lambda part: self._slope(rows[part], errors[part]), _pieces(rows))
+        parts = on_threads(lambda part: self._slope(rows[part], errors[part]), pieces(len(rows)))
         self.place(self.coordinates - rate * torch.stack(parts).sum(dim=0))
 
     def _slope(self, rows: IntVector, errors: torch.Tensor) -> torch.Tensor:
@@ -252,7 +251,9 @@ class _Layer:
                 kernels.append(_Kernel(connection, apply, sent, rows))
         if not kernels:
             return None
-        return cls(population, state, lesson, kernels, state.drive(population))
+        layer = cls(population, state, lesson, kernels, state.drive(population))
+        _ = layer.beside, layer.powers  # computed here once, not by every thread
+        return layer
 
     @cached_property
     def beside(self) -> dict[str, torch.Tensor]:
@@ -297,7 +298,7 @@ class _Layer:
             with torch.no_grad():
                 return float(self._lacking(decoded[part], batch[part]))
 
-        return sum(on_threads(piece, _pieces(batch)))
+        return sum(on_threads(piece, pieces(len(batch))))
 
     def step(self, batch: IntVector, rate: float, scale: float | None) -> float | None:
         """Take one step; return the scale of the outputs' slopes, found in the first."""
@@ -325,7 +326,7 @@ class _Layer:
             (slopes,) = torch.autograd.grad(lacking, [values], materialize_grads=True)
             return slopes
 
-        return torch.cat(on_threads(piece, _pieces(batch)))
+        return torch.cat(on_threads(piece, pieces(len(batch))))
 
     def _lacking(self, values: torch.Tensor, rows: IntVector) -> torch.Tensor:
         """Return the sum over rows of the squares that the outputs lack, relative."""
@@ -376,8 +377,4 @@ class _Layer:
             stored = to_stored(currents.numpy(), self.population.shape)
             return stored.reshape(-1, len(rows), self.population.size)
 
-        return np.concatenate(on_threads(piece, [rows[p] for p in _pieces(rows)]), axis=1)
-
-
-def _pieces(rows: IntVector) -> list[slice]:
-    return [slice(first, first + PIECE) for first in range(0, len(rows), PIECE)]
+        return np.concatenate(on_threads(piece, [rows[p] for p in pieces(len(rows))]), axis=1)

@@ -30,6 +30,9 @@ from snnconvert.convert.network import Network, Population, Readout
 READ_FROM = 0.5
 """Share of the steps that readouts leave out while they are refitted, where they may start late."""
 
+LEAST_GAIN = 0.005
+"""Share of the error that corrections must take away: less is within the noise of the rows."""
+
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 
@@ -71,12 +74,12 @@ class Pass:
             refit=layers if "weights" in recipe else None,
         )
 
-    def error(self, replayed: Replayed) -> float:
-        """Return the largest relative error of a readout on the rows held out."""
+    def error(self, replayed: Replayed, rows: slice = HELD_OUT) -> float:
+        """Return the largest relative error of a readout on rows, those held out."""
         worst = 0.0
         for readout in replayed.network.readouts:
-            currents = replayed.currents[readout.name][:, HELD_OUT]
-            wanted = self.teacher.activations[str(readout.tensor)][HELD_OUT]
+            currents = replayed.currents[readout.name][:, rows]
+            wanted = self.teacher.activations[str(readout.tensor)][rows]
             late = {int(share * len(currents)) for share in self.shares}
             worst = max(worst, min(logit_error(currents[k:].mean(axis=0), wanted) for k in late))
         return worst

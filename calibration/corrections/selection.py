@@ -16,10 +16,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from snnconvert.calibration.corrections.passes import Count, Pass, Progress
-from snnconvert.calibration.corrections.weight_calibration import Descent, tune_weights
+from snnconvert.calibration.corrections.passes import LEAST_GAIN, Count, Pass, Progress
+from snnconvert.calibration.corrections.weight_calibration import (
+    LEAST_ROWS,
+    Descent,
+    tune_weights,
+)
 from snnconvert.calibration.readout import SHARES
 from snnconvert.calibration.replay import FITTED, Teacher
+from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import UsageError, did_you_mean
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.network import Network
@@ -43,9 +48,6 @@ FINALISTS = 3
 SHARE_AGAIN = 0.5
 """Share of the rows on which they are, where steps are replayed one by one: the time that it takes
 goes into more rows for the chosen one."""
-
-LEAST_GAIN = 0.005
-"""Share of the error that corrections must take away: less is within the noise of the rows."""
 
 
 def parse_corrections(corrections: str | Sequence[str], *, whole: bool = False) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ def without_data(corrections: Sequence[str], ranges_known: bool) -> tuple[str, .
     return tuple(name for name in corrections if name == "potentials" and not ranges_known)
 
 
+@one_blas_thread()  # its sums of several threads differ in the last bit, and recipes with them
 def correct_network(
     network: Network,
     graph: Graph,
@@ -147,7 +150,9 @@ def correct_network(
         return network, {"corrections": {"accepted": []}}
     size = len(network.populations)
     few = teacher.first(WHOLE_TRIAL_ROWS if whole else TRIAL_ROWS)
-    more = teacher if whole else teacher.first(max(few.count, int(SHARE_AGAIN * teacher.count)))
+    more = teacher
+    if not whole and teacher.count >= few.count / SHARE_AGAIN:
+        more = teacher.first(int(SHARE_AGAIN * teacher.count))
     recipes = len(_recipes(corrections))
     again = min(FINALISTS + 1, recipes) if few.count < more.count else 0
     count = Count(progress, size * (recipes + again + 1))
@@ -159,7 +164,7 @@ def correct_network(
     chosen.keep(choice)
     accepted = tuple(choice["accepted"])
     record: dict[str, Any] = {"corrections": choice | {"rows": teacher.count}}
-    if descent is not None:
+    if descent is not None and teacher.count >= LEAST_ROWS:
         tuned, record["weight_calibration"] = tune_weights(final, accepted, descent)
         if tuned is not None:
             return tuned, record

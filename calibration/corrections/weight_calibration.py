@@ -1,11 +1,11 @@
 """Weights tuned by gradient descent, layer by layer, where held-out rows confirm it.
 
-The weights into each population are tuned (``descent.py``) where the chosen recipe refits them,
-behind the refit if there is one, on the spikes of the populations tuned before it; thresholds,
-biases and potentials are corrected after that. Every other row makes it, the remaining ones choose
-the number of steps of each layer and judge the whole; all rows then make the same numbers of steps
-once more. Readouts are fitted in closed form: nothing spikes in them, and least squares have no
-steps to take.
+The weights into each population are tuned (``descent.py``), behind the refit if the chosen recipe
+has one, on the spikes of the populations tuned before it; thresholds, biases and potentials are
+corrected after that. Every other row makes it; of the remaining ones one half chooses the number of
+steps of each layer, the other judges the whole. All rows then make the same numbers of steps once
+more. Readouts are fitted in closed form, or not at all: nothing spikes in them, and least squares
+have no steps to take.
 
 The layers that are done are kept as plain arrays: what was interrupted goes on with the next one,
 and since every layer draws rows of its own, to the same network bit for bit.
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnconvert.calibration.corrections.passes import Count, Layers, Pass, Progress
+from snnconvert.calibration.corrections.passes import LEAST_GAIN, Count, Layers, Pass, Progress
 from snnconvert.calibration.corrections.regression import can_refit, kernel_of
 from snnconvert.calibration.replay import Replayed, ReplayState, as_it_is, replay
-from snnconvert.convert.network import Network, Population
+from snnconvert.convert.network import Network, Population, Readout
 from snnconvert.reports.checkpoint import Checkpoint, Stages
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 STAGES = ("weights on every other row", "weights on all rows")
 """Names of the passes in the resume file."""
+
+JUDGING = slice(3, None, 4)
+"""Rows that judge: neither those that make the steps nor those that stop them."""
+
+LEAST_ROWS = 8
+"""Rows of which two judge."""
 
 PARAMETERS = ("threshold", "amplitude", "scale", "bias", "v_init")
 """What corrections change of a population."""
@@ -78,18 +84,19 @@ def tune_weights(
 
     behind = Behind(common.network, common.graph)
     count = Count(descent.progress, 2 * len(common.network.populations))
-    without = common.error(replace(common, count=Count(None, 0)).run(recipe))
+    without = common.error(replace(common, count=Count(None, 0)).run(recipe), JUDGING)
     half = _Tuned(replace(common, count=count), recipe, behind, descent, STAGES[0])
-    error = common.error(half.run())
+    error = common.error(half.run(), JUDGING)
     steps = half.steps
+    accepted = error < (1 - LEAST_GAIN) * without
     record = {
-        "accepted": error < without,
+        "accepted": accepted,
         "error": error,
         "error_without": without,
         "steps": steps,
         "rows": common.teacher.count,
     }
-    if error >= without:
+    if not accepted:
         return None, record
     everything = replace(common, count=count, fitted=slice(None))
     whole = _Tuned(everything, recipe, behind, descent, STAGES[1], steps)
@@ -125,6 +132,10 @@ class _Tuned(Layers):
             holdoff=common.holdoff,
             refit=self,
         )
+
+    def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
+        """Refit a readout where the recipe does: what is judged is the descent alone."""
+        return super().refit_readout(readout, state) if "weights" in self.recipe else readout
 
     def refit_population(self, population: Population, state: ReplayState) -> Population:
         """Return a population tuned and corrected; take up one that was kept."""

@@ -50,6 +50,9 @@ MODELS: list[tuple[str, Reset]] = [
     size=st.sampled_from([1, 7, BLOCK - 1, BLOCK, BLOCK + 5]),
     steps=st.integers(1, 9),
     per_sample=st.booleans(),
+    first=st.integers(0, 2),
+    more=st.integers(0, 2),
+    kept=st.booleans(),
 )
 def test_it_equals_the_neuron_step_by_step(
     module: str,
@@ -62,6 +65,9 @@ def test_it_equals_the_neuron_step_by_step(
     size: int,
     steps: int,
     per_sample: bool,
+    first: int,
+    more: int,
+    kept: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     dyadic = np.float64(2.0**-10)
@@ -69,28 +75,30 @@ def test_it_equals_the_neuron_step_by_step(
     start = rng.integers(-500, 1600, (n, size)) * dyadic
     sent = rng.integers(0, 3, (n, size))
     constant = rng.integers(-200, 500, (n if per_sample else 1, size)) * dyadic
-    sums = (rng.integers(-900, 1200, (steps if arriving else 0, n, size)) * dyadic).astype(
+    rows, own = first + n + more, slice(first, first + n)  # some samples of many
+    sums = (rng.integers(-900, 1200, (steps if arriving else 0, rows, size)) * dyadic).astype(
         arriving or np.float32
     )
     plain = population(model, reset, threshold)
     neuron, state = neuron_of(plain), NeuronState(start.copy(), sent.copy())
     expected = np.zeros((steps, n, size), np.int16)
     for t in range(steps):
-        current = constant + (sums[t] if arriving else 0.0)
+        current = constant + (sums[t, own] if arriving else 0.0)
         expected[t] = neuron.step(current, state, firing=firing)
 
     neurons = Neurons.of(plain)
     membranes = neurons.membranes(n)
     membranes.voltage[...], membranes.counts[...] = start, sent
     before = membranes.events.copy()
-    spikes = np.full((steps if firing else 0, n, size), np.nan, np.float32)
+    spikes = np.full((steps if firing and kept else 0, rows, size), np.nan, np.float32)
     with pytest.MonkeyPatch.context() as patch:
         kernels = import_module(f"snnconvert.backends.cpu.{module}")
         patch.setattr("snnconvert.backends.cpu.neurons._kernels", lambda: kernels)
-        neurons.advance(membranes, constant, sums, spikes, steps, fires=firing)
+        neurons.advance(membranes, constant, sums, spikes, steps, fires=firing, first_sample=first)
     np.testing.assert_array_equal(membranes.voltage, state.voltage)
     np.testing.assert_array_equal(membranes.counts, state.count)
     np.testing.assert_array_equal(membranes.counts, sent + expected.sum(axis=0))
     np.testing.assert_array_equal(membranes.events - before, (expected != 0).sum(axis=0))
-    if firing:
-        np.testing.assert_array_equal(spikes, expected)
+    if firing and kept:
+        np.testing.assert_array_equal(spikes[:, own], expected)
+        assert np.isnan(spikes[:, :first]).all() and np.isnan(spikes[:, first + n :]).all()

@@ -1,6 +1,7 @@
 """The replay against the reference simulation: the same spikes, layer by layer."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from snnconvert.calibration.replay import (
     HELD_OUT,
     MEMORY,
     Drive,
+    Replayed,
     Teacher,
     channel_mean,
     replay,
@@ -31,9 +33,19 @@ def without_discard(network: Network) -> Network:
     return network.replace_nodes(replace(r, discard=0.0) for r in network.readouts)
 
 
+def replayed_in_parts(parts: bool, *given: Any, **named: Any) -> Replayed:
+    """A replay in which every row, or two, is worked on alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        if parts:
+            patch.setattr("snnconvert.calibration.replay.AT_ONCE", 1)
+            patch.setattr("snnconvert.calibration.replay.PIECE", 2)
+            patch.setattr("snnconvert.convert.threads.default_threads", lambda: 2)
+        return replay(*given, **named)
+
+
 @settings(max_examples=60)
-@given(cases("dyadic", staged=False))
-def test_equals_the_reference_on_numbers_that_are_exact(case: Case) -> None:
+@given(cases("dyadic", staged=False), st.booleans())
+def test_equals_the_reference_on_numbers_that_are_exact(case: Case, parts: bool) -> None:
     network = without_discard(case.network)
     counts = {}
 
@@ -41,7 +53,7 @@ def test_equals_the_reference_on_numbers_that_are_exact(case: Case) -> None:
         counts[population.name] = drive.counts(population)
         return population
 
-    replayed = replay(network, case.samples, case.timesteps, note)
+    replayed = replayed_in_parts(parts, network, case.samples, case.timesteps, note)
     expected = ReferenceSimulation(network).run(case.samples, case.timesteps)
     assert counts.keys() == expected.spike_counts.keys()
     for name, count in expected.spike_counts.items():
@@ -51,8 +63,8 @@ def test_equals_the_reference_on_numbers_that_are_exact(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases("dyadic", staged=False), st.sampled_from(["1", "half", "full"]))
-def test_equals_a_staged_run(case: Case, schedule: str) -> None:
+@given(cases("dyadic", staged=False), st.sampled_from(["1", "half", "full"]), st.booleans())
+def test_equals_a_staged_run(case: Case, schedule: str, parts: bool) -> None:
     T = case.timesteps
     network = without_discard(case.network)
     network = network.replace_nodes(replace(p, reset="subtract") for p in network.populations)
@@ -64,7 +76,7 @@ def test_equals_a_staged_run(case: Case, schedule: str) -> None:
         counts[population.name] = drive.counts(population)
         return population
 
-    replayed = replay(network, case.samples, T, note, holdoff=holdoff)
+    replayed = replayed_in_parts(parts, network, case.samples, T, note, holdoff=holdoff)
     expected = ReferenceSimulation(staged).run(case.samples, T)
     ends = {p.name: p.start + T for p in staged.populations}
     for name, count in expected.spike_counts.items():

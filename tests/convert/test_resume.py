@@ -290,6 +290,15 @@ def test_states_that_do_not_fit_are_refused(change: dict[str, str], tmp_path: Pa
         report(converted(), rows(), CLASSES, resume=path)
 
 
+def test_what_is_done_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk at the end would take the result with it."""
+    kept = resume.ResumeFile(tmp_path / "partial", {"network": "n"})
+    with kept.guarding():
+        kept.stage("evaluation").keep({"rows": 1})
+        monkeypatch.setattr(resume.ResumeFile, "write", lambda _: pytest.fail("written"))
+    assert not (tmp_path / "partial").exists()
+
+
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "half.resume"
     with pytest.raises(OutputError) as caught:

@@ -160,7 +160,7 @@ def test_the_network_is_saved_with_its_weights(tmp_path: Path) -> None:
 def test_other_neurons_are_calibrated_too(neuron: str, timesteps: int) -> None:
     found = converted(neuron=neuron, timesteps=timesteps).calibration["weight_calibration"]
     assert any(found["steps"].values())
-    assert found["accepted"] == (found["error"] < found["error_without"])
+    assert found["accepted"] == (found["error"] < (1 - LEAST_GAIN) * found["error_without"])
 
 
 def logit_distance(snn: SpikingModel, rows: np.ndarray) -> float:

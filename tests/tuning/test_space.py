@@ -34,6 +34,8 @@ def test_what_a_user_gives_replaces_the_default() -> None:
     assert space.timesteps == (8, 16)
     assert (space.neuron, space.weight_bits) == (("graded:4",), (8, 4))
     assert space.method[0] == "auto"
+    for timesteps in (np.int64(4), 4, iter([4])):
+        assert space_for(CPU, "subtract", {"timesteps": timesteps}).timesteps == (4,)
     assert space.first("graded:4", "none", 8).options["channel_group"] == 2
 
 
@@ -56,6 +58,8 @@ def test_values_may_be_given_as_python_has_them() -> None:
     assert (space.schedule, space.weight_bits) == (("none",), (8,))
     assert space.corrections == ("bias,weights", "none")
     assert space.method[0] == "auto"
+    for timesteps in (np.int64(4), 4, iter([4])):
+        assert space_for(CPU, "subtract", {"timesteps": timesteps}).timesteps == (4,)
 
 
 def test_an_option_that_is_not_searched_is_refused() -> None:
@@ -67,6 +71,7 @@ def test_an_option_that_is_not_searched_is_refused() -> None:
     ("name", "value", "message"),
     [
         ("timesteps", 4.0, "timesteps must be a whole number, not 4.0"),
+        ("weight_bits", "8", "weight bits must be a whole number, not '8'"),
         ("timesteps", 0, "timesteps must be between 1 and 4096, not 0"),
         ("timesteps", 5000, "not 5000"),
         ("schedule", "ful", "unknown schedule 'ful'; did you mean 'full'"),

@@ -14,7 +14,7 @@ from snnconvert.calibration.corrections import (
     selection,
     without_data,
 )
-from snnconvert.calibration.corrections.selection import LEAST_GAIN
+from snnconvert.calibration.corrections.passes import LEAST_GAIN
 from snnconvert.calibration.quantised import quantised_forward
 from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.build_network import build_network
