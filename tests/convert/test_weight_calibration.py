@@ -12,6 +12,7 @@ import pytest
 
 from snnconvert import convert_model, load
 from snnconvert.backends.base import get_backend
+from snnconvert.calibration.corrections.passes import LEAST_GAIN
 from snnconvert.calibration.readout import logit_error
 from snnconvert.convert import choices
 from snnconvert.convert.errors import MissingExtraError, ResumeError, UsageError
