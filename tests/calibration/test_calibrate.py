@@ -60,7 +60,7 @@ def test_another_method_alone_corrects_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timesteps", "holdoff", "rows"), [(4, 0, 256), (32, 0, 128), (64, 0, 64), (8, 8, 512)]
+    ("timesteps", "holdoff", "rows"), [(4, 0, 512), (32, 0, 256), (64, 0, 128), (8, 8, 512)]
 )
 def test_rows_are_fewer_where_steps_are_more(timesteps: int, holdoff: int, rows: int) -> None:
     assert correction_rows(timesteps, holdoff) == rows
