@@ -29,9 +29,9 @@ LEAST_ROWS = 64
 FREE_WORK = 2e9
 """Multiply-adds of the ANN that a rung may take anyway: a fraction of a second."""
 
-ROWS_A_STEP = 1 / 512
+ROWS_A_STEP = 1 / 2048
 """Share of the rows, for each timestep, on which rungs are computed beyond that. A row of quantised
-values takes the time of a dozen timesteps: a fortieth of the simulation, whatever T is."""
+values takes the time of some thirty timesteps: a sixtieth of the simulation, whatever T is."""
 
 SIMULATED_SHARE = 1 / 20
 """Share of the rows where rungs are simulations of their own, each as dear as the target's run."""
