@@ -96,6 +96,7 @@ def correct(
         What was corrected and what it brought, ready for JSON.
     """
     holdoff = parse_schedule(options.schedule, options.timesteps)
+    late = options.late_readout and holdoff == 0
     record: dict[str, Any] = {}
     if network.reset == "zero":
         if options.gains:
@@ -105,7 +106,6 @@ def correct(
             )
     elif options.corrections or options.weight_calibration:
         rows = sample_rows(source, correction_rows(options.timesteps, holdoff))
-        late = options.late_readout and holdoff == 0
         descent = Descent(options.seed, kept, stage("weight calibration"))
         network, record = correct_network(
             network,
@@ -118,7 +118,7 @@ def correct(
             descent=descent if options.weight_calibration else None,
             progress=stage("correction"),
         )
-    if options.late_readout and holdoff == 0:
+    if late:
         rows = sample_rows(source, READOUT_ROWS)
         network, errors = _late_readout(network, graph, rows, options.timesteps)
         record["readout_error_by_discarded_share"] = errors

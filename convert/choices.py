@@ -88,8 +88,8 @@ class Choices:
             raise UsageError(
                 "weight calibration needs neurons that reset by subtraction, these reset to zero",
                 why="what a neuron loses in a reset to zero depends on when its charge came",
-                hint="leave out --weight-calibration (weight_calibration=True), or choose reset "
-                "subtract on a target that has it; loihi resets to zero by itself",
+                hint="leave out weight calibration, or choose the reset subtract on a target "
+                "that has it",
             )
         if find_spec("torch") is None:
             raise MissingExtraError(

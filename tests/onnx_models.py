@@ -1,5 +1,6 @@
 """Small ONNX models for tests, and the comparison of their Graph with onnxruntime."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,6 +150,21 @@ def assert_agrees(
     for node in graph.nodes:
         assert node.shape == values[node.name].shape[1:] if node.name in values else True
     return imported
+
+
+def dense_layers(sizes: Sequence[int], seed: int = 3) -> onnx.ModelProto:
+    """Return dense layers from x to y with a ReLU behind each but the last, weights random."""
+    rng, last = np.random.default_rng(seed), len(sizes) - 2
+    weights = {
+        f"w{i}": (rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)
+        for i, (a, b) in enumerate(itertools.pairwise(sizes))
+    }
+    nodes = []
+    for i in range(last + 1):
+        nodes.append(make_node("MatMul", [f"a{i - 1}" if i else "x", f"w{i}"], [f"z{i}"]))
+        nodes.append(make_node("Relu", [f"z{i}"], [f"a{i}"]))
+    nodes[-2:] = [make_node("MatMul", [f"a{last - 1}", f"w{last}"], ["y"])]
+    return make_model(nodes, {"x": ["N", sizes[0]]}, constants=weights)
 
 
 def graph_of(model: Any, **arguments: Any) -> Graph:

@@ -1,6 +1,5 @@
 """The calibration stage as a conversion runs it."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -9,28 +8,15 @@ import pytest
 from snnconvert import convert_model
 from snnconvert.calibration.calibrate import correction_rows
 from snnconvert.convert.spiking_model import SpikingModel
-from tests.onnx_models import make_model, make_node
+from tests.onnx_models import dense_layers
 
 ROWS = 64
 
 
 def converted(**options: Any) -> SpikingModel:
     """Convert three dense layers on normal rows."""
-    rng = np.random.default_rng(3)
-    sizes = (6, 12, 12, 3)
-    weights = {
-        f"w{i}": (rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)
-        for i, (a, b) in enumerate(itertools.pairwise(sizes))
-    }
-    nodes = [
-        make_node("MatMul", ["x", "w0"], ["z0"]),
-        make_node("Relu", ["z0"], ["a0"]),
-        make_node("MatMul", ["a0", "w1"], ["z1"]),
-        make_node("Relu", ["z1"], ["a1"]),
-        make_node("MatMul", ["a1", "w2"], ["y"]),
-    ]
-    model = make_model(nodes, {"x": ["N", 6]}, constants=weights)
-    return convert_model(model, rng.standard_normal((ROWS, 6)).astype(np.float32), **options)
+    rows = np.random.default_rng(4).standard_normal((ROWS, 6)).astype(np.float32)
+    return convert_model(dense_layers((6, 12, 12, 3)), rows, **options)
 
 
 def test_auto_keeps_within_the_latency() -> None:

@@ -1,13 +1,11 @@
 """Weights that are calibrated in a conversion: option, refusals, record and file."""
 
-import itertools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from snnconvert import convert_model, load
@@ -19,33 +17,16 @@ from snnconvert.convert.errors import MissingExtraError, ResumeError, UsageError
 from snnconvert.convert.fingerprint import fingerprint
 from snnconvert.convert.spiking_model import SpikingModel
 from snnconvert.models import shipped_model_path
-from tests.onnx_models import make_model, make_node
+from tests.onnx_models import dense_layers
 
 STAGE = "weight calibration"
 ROWS = np.random.default_rng(3).standard_normal((400, 6)).astype(np.float32)
 
 
-def model() -> onnx.ModelProto:
-    """Three dense layers."""
-    rng = np.random.default_rng(3)
-    weights = {
-        f"w{i}": (rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)
-        for i, (a, b) in enumerate(itertools.pairwise((6, 16, 16, 3)))
-    }
-    nodes = [
-        make_node("MatMul", ["x", "w0"], ["z0"]),
-        make_node("Relu", ["z0"], ["a0"]),
-        make_node("MatMul", ["a0", "w1"], ["z1"]),
-        make_node("Relu", ["z1"], ["a1"]),
-        make_node("MatMul", ["a1", "w2"], ["y"]),
-    ]
-    return make_model(nodes, {"x": ["N", 6]}, constants=weights)
-
-
 def converted(**options: Any) -> SpikingModel:
     settings: dict[str, Any] = {"timesteps": 4, "schedule": "full", "corrections": "none"}
     settings |= {"weight_calibration": True} | options
-    return convert_model(model(), settings.pop("rows", ROWS), **settings)
+    return convert_model(dense_layers((6, 16, 16, 3)), settings.pop("rows", ROWS), **settings)
 
 
 def stopping_at(done: int) -> Callable[[str, int, int | None], None]:

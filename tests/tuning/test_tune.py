@@ -238,7 +238,7 @@ def test_refusals(tiny: Any) -> None:
     with pytest.raises(DataError, match="no calibration rows to search with"):
         tuned(tiny, calibration_data=None)
     with pytest.raises(UsageError, match="unknown reset 'hard'; known: subtract, zero"):
-        snnconvert.tune_model(tiny.model, tiny.train, reset="hard")  # type: ignore[arg-type]
+        tuned(tiny, reset="hard")
     with pytest.raises(UsageError, match="unknown target 'cpi'; did you mean 'cpu'"):
         tuned(tiny, target="cpi")
     with pytest.raises(DataError, match="3 labels"):

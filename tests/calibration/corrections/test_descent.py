@@ -141,7 +141,10 @@ def test_kernels_alone_change(kind: str) -> None:
             assert new is old  # the residual add among them
     for before_it, after_it in zip(network.populations, better.populations, strict=True):
         assert before_it.threshold is after_it.threshold and before_it.v_init is after_it.v_init
-    np.testing.assert_array_equal(network["first"].bias, better["first"].bias)  # type: ignore[union-attr]
+    (old_bias,), (new_bias,) = (
+        [p.bias for p in one.populations if p.name == "first"] for one in (network, better)
+    )
+    np.testing.assert_array_equal(old_bias, new_bias)
 
 
 def test_max_pooling_trees_stay() -> None:
