@@ -51,6 +51,7 @@ CHUNK = 32
 
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
 FedNode = TypeVar("FedNode", Population, Readout)
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +84,9 @@ class Drive:
         """
         if self.whole:
             counts = self._whole(population)
-            return counts[None].astype(np.float32), _as_shaped(counts, population)
+            return counts[None].astype(np.float32), _unstored(counts, population)
         train = np.empty((self.timesteps, self.rows, math.prod(population.shape)), np.float32)
-        return train, _as_shaped(self._steps(population, train), population)
+        return train, _unstored(self._steps(population, train), population)
 
     def _steps(self, population: Population, train: FloatArray) -> npt.NDArray[np.int64]:
         """Return the counts (n, size); the spikes go into the train, unless it has no frames."""
@@ -141,7 +142,7 @@ class Drive:
         """Return the spike counts (n, *shape) under the currents."""
         nothing = np.empty((0, self.rows, math.prod(population.shape)), np.float32)
         counts = self._whole(population) if self.whole else self._steps(population, nothing)
-        return _as_shaped(counts, population)
+        return _unstored(counts, population)
 
     def decoded(self, population: Population) -> FloatArray:
         """Return the activations (n, *shape) that the spikes stand for, float32."""
@@ -166,13 +167,12 @@ class Drive:
         return replace(self, sums=sums, constant=constant)
 
 
-def _as_shaped(counts: npt.NDArray[np.int64], population: Population) -> npt.NDArray[np.int64]:
-    """Return counts (n, size) with the axes of the population's shape."""
+def _unstored(values: npt.NDArray[Number], node: NetworkNode) -> npt.NDArray[Number]:
+    """Return values (..., size), as the CPU backend stores them, with the axes of a node."""
     from snnconvert.backends.cpu.layout import from_stored, stored_shape
 
-    shape = population.shape
-    stored: npt.NDArray[np.int64] = counts.reshape(len(counts), *stored_shape(shape))
-    return from_stored(stored, shape)
+    shaped: npt.NDArray[Number] = values.reshape(*values.shape[:-1], *stored_shape(node.shape))
+    return from_stored(shaped, node.shape)
 
 
 def pieces(rows: int) -> list[slice]:
@@ -382,10 +382,7 @@ class ReplayState:
 
         `first` frames of the train are left out.
         """
-        node = self.nodes[source]
-        mean = self._unstored(self._mean_train(source, first), node)
-        amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
-        return np.asarray(mean * amplitude.astype(np.float32))
+        return self._in_ann_units(self._mean_train(source, first), source)
 
     def mean_current(self, node: Population | Readout, first: int = 0) -> FloatArray:
         """Return the mean current of a step into a node, (n, *shape), without its bias.
@@ -401,27 +398,23 @@ class ReplayState:
                 mean = self._mean_train(connection.source, first)
                 for rows, arriving in self._mapped(connection, mean):
                     current[rows] += arriving
-        return self._unstored(current, node)
+        return _unstored(current, node)
 
     def sent_of_rows(self, source: str, rows: npt.NDArray[np.intp]) -> FloatArray:
         """Return the train of some rows, (frames, rows, *shape) float32, in ANN units."""
-        from snnconvert.backends.cpu.layout import from_stored, stored_shape
+        train = self.trains[source].reshape(self.frames, self.n, -1)
+        return self._in_ann_units(train[:, rows], source)
 
+    def _in_ann_units(self, sent: FloatArray, source: str) -> FloatArray:
+        """Return what a node sent (..., size), as stored, with its shape and in ANN units."""
         node = self.nodes[source]
-        train = self.trains[source].reshape(self.frames, self.n, *stored_shape(node.shape))
-        sent = from_stored(train[:, rows], node.shape)
         amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
-        return np.asarray(sent * amplitude.astype(np.float32))
+        return np.asarray(_unstored(sent, node) * amplitude.astype(np.float32))
 
     def _mean_train(self, source: str, first: int) -> FloatArray:
         train = self.trains[source].reshape(self.frames, self.n, -1)[first:]
         steps = self.timesteps * len(train) / self.frames
         return np.asarray(train.sum(axis=0) / np.float32(steps))
-
-    def _unstored(self, values: FloatArray, node: NetworkNode) -> FloatArray:
-        from snnconvert.backends.cpu.layout import from_stored, stored_shape
-
-        return from_stored(values.reshape(self.n, *stored_shape(node.shape)), node.shape)
 
     def replace_connection(self, connection: Connection, operators: Chain) -> None:
         """Put other operators in the place of a connection's."""

@@ -34,10 +34,6 @@ class Membranes:
     counts: npt.NDArray[np.int64]
     events: npt.NDArray[np.int64]
 
-    def of_samples(self, samples: slice) -> Membranes:
-        """Return the state of some samples alone, as views."""
-        return Membranes(self.voltage[samples], self.counts[samples], self.events[samples])
-
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
