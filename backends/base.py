@@ -369,6 +369,9 @@ def recorded_names(network: Network, record: Sequence[str]) -> frozenset[str]:
 def decode(readout: Readout, accumulated: FloatArray) -> FloatArray:
     """Return the mean current of a readout after each step, in ANN units.
 
+    With j-fold steps ``sum of j I(s + j)`` is ``m A(k) - sum of A(u), s <= u < k``, for
+    ``m = k - s`` steps behind the s left out and sums A: whole numbers stay exact.
+
     Parameters
     ----------
     readout : Readout
@@ -378,10 +381,15 @@ def decode(readout: Readout, accumulated: FloatArray) -> FloatArray:
     Returns
     -------
     (T, N, *shape) float64 array
-        For each k: mean over the steps behind the first ``floor(discard k)``.
+        For each k: mean over the steps behind the first ``floor(discard k)``, weighted where the
+        readout is rising.
     """
     steps = np.arange(1, len(accumulated) + 1)
     skipped = np.floor(readout.discard * steps).astype(np.int64)
-    before = np.concatenate([np.zeros_like(accumulated[:1]), accumulated])[skipped]
+    before = np.concatenate([np.zeros_like(accumulated[:1]), accumulated])
     counted = (steps - skipped).astype(np.float64).reshape(-1, *[1] * (accumulated.ndim - 1))
-    return np.asarray((accumulated - before) * readout.scale / counted)
+    if not readout.rising:
+        return np.asarray((accumulated - before[skipped]) * readout.scale / counted)
+    earlier = np.concatenate([np.zeros_like(before[:1]), np.cumsum(before, axis=0)])
+    weighted = counted * accumulated - (earlier[steps] - earlier[skipped])
+    return np.asarray(weighted * readout.scale / (counted * (counted + 1) / 2))

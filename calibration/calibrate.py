@@ -12,7 +12,7 @@ from snnconvert.backends.base import get_backend
 from snnconvert.calibration.corrections import Descent, correct_network
 from snnconvert.calibration.data import Rows, SampleSource, sample_rows
 from snnconvert.calibration.hard_reset import correct_hard_reset
-from snnconvert.calibration.readout import choose_discard
+from snnconvert.calibration.readout import choose_reading
 from snnconvert.calibration.schedules import parse_schedule
 from snnconvert.convert.graph import Graph
 from snnconvert.convert.network import Network
@@ -121,16 +121,16 @@ def correct(
     if late:
         rows = sample_rows(source, READOUT_ROWS)
         network, errors = _late_readout(network, graph, rows, options.timesteps)
-        record["readout_error_by_discarded_share"] = errors
+        record["readout_errors"] = errors
     return network, record
 
 
 def _late_readout(
     network: Network, graph: Graph, rows: Rows, timesteps: int
 ) -> tuple[Network, dict[str, float]]:
-    """Choose how many first steps the readouts leave out, on calibration rows."""
+    """Choose which steps the readouts count, on calibration rows."""
     result = get_backend("cpu").emit(network).run(rows, timesteps)
     tensors = {r.name: str(r.tensor) for r in network.readouts}
     values = graph.evaluate(rows, list(tensors.values()))
     expected = {name: values[tensor] for name, tensor in tensors.items()}
-    return choose_discard(network, result, expected, timesteps)
+    return choose_reading(network, result, expected, timesteps)

@@ -195,13 +195,8 @@ def mixed_run(mixed: MixedNetwork, rows: Samples, replaced: Collection[str]) -> 
             sent = state.mean_sent(node.name) / node.amplitude
             counts[node.name] = np.rint(sent * mixed.timesteps).astype(np.int64)
             values[node.name] = counts[node.name] * unit / mixed.timesteps
-    outputs = {r.name: _decoded(r, state.currents[r.name]) for r in mixed.running.readouts}
+    outputs = {r.name: r.mean(state.currents[r.name]) for r in mixed.running.readouts}
     return MixedResult(outputs, counts, values)
-
-
-def _decoded(readout: Readout, currents: FloatArray) -> FloatArray:
-    """Return the mean over the steps that the readout counts."""
-    return np.asarray(currents[math.floor(readout.discard * len(currents)) :].mean(axis=0))
 
 
 CAUSES = ("clipping", "rounding", "timing", "weight_bits")

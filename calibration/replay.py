@@ -32,6 +32,7 @@ from snnconvert.convert.network import (
     Population,
     Readout,
     Relay,
+    weighted_sum,
 )
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.simplify import simplify_chain
@@ -377,25 +378,27 @@ class ReplayState:
             return connection.operators
         return simplify_chain((Scale(source.shape, source.amplitude), *connection.operators))
 
-    def mean_sent(self, source: str, first: int = 0) -> FloatArray:
+    def mean_sent(self, source: str, weights: FloatArray | None = None) -> FloatArray:
         """Return what a node sends in a step on average, (n, *shape) float32, in ANN units.
 
-        `first` frames of the train are left out.
+        `weights` are the shares of the frames (default: equal), (frames,).
         """
-        return self._in_ann_units(self._mean_train(source, first), source)
+        return self._in_ann_units(self._mean_train(source, weights), source)
 
-    def mean_current(self, node: Population | Readout, first: int = 0) -> FloatArray:
+    def mean_current(
+        self, node: Population | Readout, weights: FloatArray | None = None
+    ) -> FloatArray:
         """Return the mean current of a step into a node, (n, *shape), without its bias.
 
         The connections are linear: they map the mean of a train to the mean of the currents.
-        `first` frames are left out.
+        `weights` are the shares of the frames (default: equal), (frames,).
         """
         current = np.zeros((self.n, math.prod(node.shape)), np.float32)
         for connection in self.network.incoming(node.name):
             if self.is_analog(connection):
                 current += self._analog(connection)
             else:
-                mean = self._mean_train(connection.source, first)
+                mean = self._mean_train(connection.source, weights)
                 for rows, arriving in self._mapped(connection, mean):
                     current[rows] += arriving
         return _unstored(current, node)
@@ -411,10 +414,12 @@ class ReplayState:
         amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
         return np.asarray(_unstored(sent, node) * amplitude.astype(np.float32))
 
-    def _mean_train(self, source: str, first: int) -> FloatArray:
-        train = self.trains[source].reshape(self.frames, self.n, -1)[first:]
-        steps = self.timesteps * len(train) / self.frames
-        return np.asarray(train.sum(axis=0) / np.float32(steps))
+    def _mean_train(self, source: str, weights: FloatArray | None) -> FloatArray:
+        train = self.trains[source].reshape(self.frames, self.n, -1)
+        if weights is None:
+            return np.asarray(train.sum(axis=0) / np.float32(self.timesteps))
+        steps = np.float32(self.timesteps / self.frames)
+        return np.asarray(weighted_sum(np.asarray(weights, np.float32), train) / steps)
 
     def replace_connection(self, connection: Connection, operators: Chain) -> None:
         """Put other operators in the place of a connection's."""

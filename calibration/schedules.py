@@ -168,7 +168,8 @@ def _staged(node: NetworkNode, when: _Start, holdoff: int, timesteps: int) -> Ne
             node, start=when.start, stop=stop, bias_start=first, bias_stop=first + timesteps
         )
     if isinstance(node, Readout):
-        return replace(node, start=when.start, discard=0.0, bias_start=when.start, bias_stop=stop)
+        even = replace(node, discard=0.0, rising=False)
+        return replace(even, start=when.start, bias_start=when.start, bias_stop=stop)
     if isinstance(node, Input):
         return replace(node, stop=timesteps)
     return node

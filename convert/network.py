@@ -16,6 +16,7 @@ weighted sum on in the same step; a :class:`Readout` integrates and never fires.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -133,6 +134,8 @@ class Readout:
     Decoded after k steps of its window ``[start, ...)``: the mean current of the steps
     ``(floor(discard k), k]``. An unstaged network sends unevenly at first, and spikes sent before
     late inhibition arrived cannot be taken back; leaving out the first steps leaves them out.
+    Where the mean is `rising`, the j-th step behind them counts j-fold: what the first ones bring
+    fades out, and so does the rounding at the cut.
 
     Attributes
     ----------
@@ -147,6 +150,8 @@ class Readout:
         First step that counts: the latency of a staged network.
     discard : float
         Share of the steps, in [0, 1), that decoding leaves out at the start of the window.
+    rising : bool
+        Whether later steps count more.
     bias_start, bias_stop : int, int or None
     tensor : str or None
         Name of the Graph node whose value is decoded.
@@ -158,9 +163,28 @@ class Readout:
     scale: FloatArray
     start: int = 0
     discard: float = 0.0
+    rising: bool = False
     bias_start: int = 0
     bias_stop: int | None = None
     tensor: str | None = None
+
+    def step_weights(self, steps: int) -> FloatArray:
+        """Return the share of each step in what is decoded after `steps`, (steps,) float64."""
+        counted = steps - math.floor(self.discard * steps)
+        weights = np.arange(1.0, counted + 1) if self.rising else np.ones(counted)
+        return np.concatenate([np.zeros(steps - counted), weights / weights.sum()])
+
+    def mean(self, currents: FloatArray) -> FloatArray:
+        """Return the weighted mean of the currents of all steps, (steps, ...)."""
+        return weighted_sum(self.step_weights(len(currents)), currents)
+
+
+def weighted_sum(weights: FloatArray, frames: FloatArray) -> FloatArray:
+    """Return the sum of (frames, ...) times (frames,) weights, in their order whatever the size.
+
+    Unlike a product of matrices, whose order depends on the processor's threads.
+    """
+    return np.asarray(np.einsum("t,t...->...", weights, frames))
 
 
 NetworkNode: TypeAlias = Input | Population | Relay | Readout

@@ -21,15 +21,20 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def on_threads(work: Callable[[Piece], Found], pieces: Iterable[Piece]) -> list[Found]:
+def on_threads(
+    work: Callable[[Piece], Found],
+    pieces: Iterable[Piece],
+    *,
+    begin: Callable[[], object] | None = None,
+) -> list[Found]:
     """Return what `work` makes of every piece, in their order.
 
     The pieces must not depend on one another: the result then is the same for every number of
-    threads. An exception of a piece is raised here.
+    threads. An exception of a piece is raised here. New threads call `begin` first.
     """
     pieces = list(pieces)
     threads = min(default_threads(), len(pieces))
     if threads < 2:
         return [work(piece) for piece in pieces]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=begin) as pool:
         return list(pool.map(work, pieces))

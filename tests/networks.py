@@ -417,6 +417,7 @@ def networks(
             scale=np.ones(()),
             start=draw(st.integers(0, 3)) if staged else 0,
             discard=draw(st.sampled_from([0.0, 0.25])),
+            rising=draw(st.booleans()),
             bias_start=bias_start,
             bias_stop=bias_stop,
         )

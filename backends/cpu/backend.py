@@ -227,21 +227,21 @@ class CpuSimulation:
     ) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
         """Give threads for batches and for parts of samples.
 
-        torch is set up where a node needs it (importing it takes longer than a short run), and its
-        settings hold for threads that start afterwards.
+        torch is set up where a node needs it: importing it takes longer than a short run.
         """
         if self.program.all_events(steps):
             yield self._pools()
             return
+        import torch
+
         from snnconvert.backends.cpu.dense import exact_torch, torch_threads
 
-        threads = self.plan.threads
-        with (
-            torch_threads(inner),
-            exact_torch(),
-            ThreadPoolExecutor(threads) as pool,
-            ThreadPoolExecutor(threads) as parts,
-        ):
+        def new_pool() -> ThreadPoolExecutor:
+            return ThreadPoolExecutor(
+                self.plan.threads, initializer=torch.set_num_threads, initargs=(max(inner, 1),)
+            )
+
+        with torch_threads(inner), exact_torch(), new_pool() as pool, new_pool() as parts:
             yield pool, parts
 
     def profile(self, x: Samples, timesteps: int) -> list[NodeTime]:

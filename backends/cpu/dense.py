@@ -79,7 +79,11 @@ def exact_torch() -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Give torch's operators so many threads in each thread that starts inside."""
+    """Give torch's operators so many threads, in the calling thread.
+
+    OpenMP's number belongs to a thread: others set theirs (``torch.set_num_threads``) when they
+    begin. oneDNN cuts sums into as many parts.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(max(threads, 1))
     try:

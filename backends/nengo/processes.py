@@ -141,7 +141,7 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
     """The mean of a current in the readout's window so far, in ANN units; 0 before.
 
     Decoded after each step as ``backends.base.decode`` does: the first share of the steps that the
-    readout discards is left out.
+    readout discards is left out, later steps count more where it is rising.
 
     Parameters
     ----------
@@ -175,15 +175,18 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
             steps = t + 1 - node.start
             if steps < 1:
                 return zeros
-            if not node.discard:
+            if not node.discard and not node.rising:
                 return np.asarray(total * scale / steps)
-            discarded = math.floor(node.discard * steps)
+            counted = steps - math.floor(node.discard * steps)
             if steps == 1:
                 sums.append(zeros)
             sums.append(total.copy())
-            while len(sums) > steps - discarded + 1:
+            while len(sums) > counted + 1:
                 sums.popleft()
-            return np.asarray((total - sums[0]) * scale / (steps - discarded))
+            if not node.rising:
+                return np.asarray((total - sums[0]) * scale / counted)
+            weighted = counted * total - np.sum(list(sums)[:-1], axis=0)
+            return np.asarray(weighted * scale / (counted * (counted + 1) / 2))
 
         return step
 

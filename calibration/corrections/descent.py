@@ -22,9 +22,9 @@ staged; the outputs then still say when to stop.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ from snnconvert.calibration.replay import Drive, ReplayState, pieces
 from snnconvert.convert.linear import FloatArray, apply_chain
 from snnconvert.convert.network import Connection, Input, Population
 from snnconvert.convert.neurons import spike_values
-from snnconvert.convert.threads import on_threads
+from snnconvert.convert.threads import Found, Piece, on_threads
 
 STEPS = 60
 """Steps of the descent at most."""
@@ -127,12 +127,17 @@ def descend(
     """
     if steps == 0:
         return population, 0
-    with torch_threads(1), exact_torch():  # the threads are ours, whose number changes no sum
+    with torch_threads(1), exact_torch():
         layer = _Layer.of(population, state, lesson, rows)
         if layer is None:
             return population, 0
         taken = _walk(layer, np.arange(state.n)[rows], order, steps)
         return layer.finish(), taken
+
+
+def _on_threads(work: Callable[[Piece], Found], pieces: Iterable[Piece]) -> list[Found]:
+    """Work on pieces on threads of ours, whose number changes no sum, each of which is torch's."""
+    return on_threads(work, pieces, begin=partial(torch.set_num_threads, 1))
 
 
 def _walk(layer: _Layer, rows: IntVector, order: np.random.Generator, steps: int | None) -> int:
@@ -183,7 +188,7 @@ class _Kernel:
 
     def move(self, rows: IntVector, errors: torch.Tensor, rate: float) -> None:
         """Take a step against errors (n, *shape) of what comes out."""
-        parts = on_threads(lambda part: self._slope(rows[part], errors[part]), pieces(len(rows)))
+        parts = _on_threads(lambda part: self._slope(rows[part], errors[part]), pieces(len(rows)))
         self.place(self.coordinates - rate * torch.stack(parts).sum(dim=0))
 
     def _slope(self, rows: IntVector, errors: torch.Tensor) -> torch.Tensor:
@@ -298,7 +303,7 @@ class _Layer:
             with torch.no_grad():
                 return float(self._lacking(decoded[part], batch[part]))
 
-        return sum(on_threads(piece, pieces(len(batch))))
+        return sum(_on_threads(piece, pieces(len(batch))))
 
     def step(self, batch: IntVector, rate: float, scale: float | None) -> float | None:
         """Take one step; return the scale of the outputs' slopes, found in the first."""
@@ -326,7 +331,7 @@ class _Layer:
             (slopes,) = torch.autograd.grad(lacking, [values], materialize_grads=True)
             return slopes
 
-        return torch.cat(on_threads(piece, pieces(len(batch))))
+        return torch.cat(_on_threads(piece, pieces(len(batch))))
 
     def _lacking(self, values: torch.Tensor, rows: IntVector) -> torch.Tensor:
         """Return the sum over rows of the squares that the outputs lack, relative."""
@@ -377,4 +382,4 @@ class _Layer:
             stored = to_stored(currents.numpy(), self.population.shape)
             return stored.reshape(-1, len(rows), self.population.size)
 
-        return np.concatenate(on_threads(piece, [rows[p] for p in pieces(len(rows))]), axis=1)
+        return np.concatenate(_on_threads(piece, [rows[p] for p in pieces(len(rows))]), axis=1)

@@ -7,14 +7,14 @@ the corrected populations before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from snnconvert.calibration.corrections.bias import correct_bias
 from snnconvert.calibration.corrections.potentials import correct_potentials
 from snnconvert.calibration.corrections.thresholds import search_thresholds
 from snnconvert.calibration.corrections.weights import refit_readout, refit_weights
-from snnconvert.calibration.readout import logit_error
+from snnconvert.calibration.readout import Reading, logit_error
 from snnconvert.calibration.replay import (
     HELD_OUT,
     Drive,
@@ -27,8 +27,8 @@ from snnconvert.convert.graph import Graph, Relu
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.network import Network, Population, Readout
 
-READ_FROM = 0.5
-"""Share of the steps that readouts leave out while they are refitted, where they may start late."""
+REFITTED = Reading(0.25, rising=True)
+"""How readouts read while they are refitted, where they may choose."""
 
 LEAST_GAIN = 0.005
 """Share of the error that corrections must take away: less is within the noise of the rows."""
@@ -58,7 +58,7 @@ class Pass:
     teacher: Teacher
     timesteps: int
     holdoff: int
-    shares: Sequence[float]
+    readings: Sequence[Reading]
     fitted: slice
     count: Count
 
@@ -80,8 +80,8 @@ class Pass:
         for readout in replayed.network.readouts:
             currents = replayed.currents[readout.name][:, rows]
             wanted = self.teacher.activations[str(readout.tensor)][rows]
-            late = {int(share * len(currents)) for share in self.shares}
-            worst = max(worst, min(logit_error(currents[k:].mean(axis=0), wanted) for k in late))
+            means = (reading.of(readout).mean(currents) for reading in self.readings)
+            worst = max(worst, min(logit_error(mean, wanted) for mean in means))
         return worst
 
 
@@ -92,7 +92,7 @@ class Layers:
         self.graph, self.activations = common.graph, common.teacher.activations
         self.recipe, self.rows, self.count = recipe, common.fitted, common.count
         self.exact_pooling = common.holdoff >= common.timesteps
-        self.late = len(common.shares) > 1
+        self.reading = REFITTED if len(common.readings) > 1 else common.readings[0]
         self.compared = _compared(common.graph)
 
     def refit_population(self, population: Population, state: ReplayState) -> Population:
@@ -105,10 +105,9 @@ class Layers:
 
     def refit_readout(self, readout: Readout, state: ReplayState) -> Readout:
         """Refit the weights into a readout."""
-        first = int(READ_FROM * state.frames) if self.late else 0
-        return refit_readout(
-            readout, state, self.activations[str(readout.tensor)], self.rows, first=first
-        )
+        values = self.activations[str(readout.tensor)]
+        refitted = refit_readout(self.reading.of(readout), state, values, self.rows)
+        return replace(refitted, discard=readout.discard, rising=readout.rising)
 
     def correct(self, population: Population, drive: Drive) -> Population:
         """Correct what belongs to a population itself."""

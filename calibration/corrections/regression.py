@@ -37,7 +37,7 @@ def refit_connections(
     missing: Callable[[FedNode], FloatArray],
     rows: slice,
     *,
-    first: int = 0,
+    weights: FloatArray | None = None,
 ) -> FedNode:
     """Refit the connections into a node; return it with the bias that goes with them.
 
@@ -51,13 +51,13 @@ def refit_connections(
         were refitted before.
     rows : slice
         Those that make the correction, once every other row has chosen the ridge.
-    first : int
-        Frames of the trains that are left out.
+    weights : (frames,) array, optional
+        Shares of the frames in the means (default: equal).
     """
     for connection in state.network.incoming(node.name):
         if state.is_analog(connection) or not can_refit(connection):
             continue
-        sent = apply_chain(connection.operators[:-1], state.mean_sent(connection.source, first))
+        sent = apply_chain(connection.operators[:-1], state.mean_sent(connection.source, weights))
         found = _regress(Patches(connection.operators[-1]), sent, missing(node), rows)
         if found is not None:
             state.replace_connection(connection, moved_chain(connection.operators, found.weight))

@@ -22,7 +22,7 @@ from snnconvert.calibration.corrections.weight_calibration import (
     Descent,
     tune_weights,
 )
-from snnconvert.calibration.readout import SHARES
+from snnconvert.calibration.readout import EVEN, READINGS
 from snnconvert.calibration.replay import FITTED, Teacher
 from snnconvert.convert.blas import one_blas_thread
 from snnconvert.convert.errors import UsageError, did_you_mean
@@ -129,7 +129,7 @@ def correct_network(
     holdoff : int
         Steps for which each population of a staged network waits.
     late_readout : bool
-        Whether readouts may leave out first steps: the error then is that of the best share.
+        Whether readouts may favour late steps: the error then is that of the best reading.
     descent : Descent, optional
         Weights are to be tuned by gradient descent after the recipe.
     progress : callable, optional
@@ -156,8 +156,8 @@ def correct_network(
     recipes = len(_recipes(corrections))
     again = min(FINALISTS + 1, recipes) if few.count < more.count else 0
     count = Count(progress, size * (recipes + again + 1))
-    shares = SHARES if late_readout else SHARES[:1]
-    trial = Pass(network, graph, few, timesteps, holdoff, shares, FITTED, count)
+    readings = READINGS if late_readout else (EVEN,)
+    trial = Pass(network, graph, few, timesteps, holdoff, readings, FITTED, count)
     final = replace(trial, teacher=teacher)
     chosen: Checkpoint = Nowhere() if descent is None else descent.kept.stage("corrections")
     choice = chosen.state or _choose(trial, replace(trial, teacher=more), corrections).to_json()
@@ -188,9 +188,9 @@ def trial_error(
     Parameters as for :func:`correct_network`; every other row makes the corrections.
     """
     teacher = Teacher.of(network, graph, rows, timesteps).first(TRIAL_ROWS)
-    shares = SHARES if late_readout else SHARES[:1]
+    readings = READINGS if late_readout else (EVEN,)
     count = Count(None, 0)
-    trial = Pass(network, graph, teacher, timesteps, holdoff, shares, FITTED, count)
+    trial = Pass(network, graph, teacher, timesteps, holdoff, readings, FITTED, count)
     return trial.error(trial.run(recipe))
 
 

@@ -45,10 +45,8 @@ def refit_weights(
     return refit_connections(population, state, missing, rows)
 
 
-def refit_readout(
-    readout: Readout, state: ReplayState, values: FloatArray, rows: slice, *, first: int = 0
-) -> Readout:
-    """Refit the connections into a readout, for the currents from a frame on.
+def refit_readout(readout: Readout, state: ReplayState, values: FloatArray, rows: slice) -> Readout:
+    """Refit the connections into a readout, for the steps that it counts.
 
     Parameters
     ----------
@@ -59,15 +57,14 @@ def refit_readout(
         The ANN's outputs.
     rows : slice
         Those that make the correction.
-    first : int
-        Frames of the trains that the readout leaves out.
     """
+    weights = readout.step_weights(state.frames)
 
     def missing(readout: Readout) -> FloatArray:
-        current = state.mean_current(readout, first) + readout.bias
+        current = state.mean_current(readout, weights) + readout.bias
         return np.asarray(values / readout.scale - current, np.float32)
 
-    return refit_connections(readout, state, missing, rows, first=first)
+    return refit_connections(readout, state, missing, rows, weights=weights)
 
 
 def visible_error(

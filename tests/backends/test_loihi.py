@@ -241,6 +241,11 @@ class TestResults:
         late = plain.replace_nodes([replace(plain.readouts[0], discard=0.5)])
         whole, half = (LoihiBackend().emit(n).run(x, 16).logits for n in (plain, late))
         np.testing.assert_allclose(half[15], (whole[15] * 16 - whole[7] * 8) / 8, atol=1e-9)
+        rising = plain.replace_nodes([replace(plain.readouts[0], rising=True)])
+        currents = np.diff(whole * np.arange(1, 17)[:, None, None], axis=0, prepend=0)
+        expected = np.tensordot(rising.readouts[0].step_weights(16), currents, axes=1)
+        weighted = LoihiBackend().emit(rising).run(x, 16).logits[15]
+        np.testing.assert_allclose(weighted, expected, atol=1e-9)
 
     def test_input_neurons_follow_the_sign_of_the_input(self, x: FloatArray) -> None:
         result = LoihiBackend().emit(net(), input="neurons").run(x, 60)

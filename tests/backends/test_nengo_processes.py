@@ -68,8 +68,10 @@ def test_the_mean_since_the_window_opened(resets: int) -> None:
 
 @pytest.mark.parametrize("resets", [0, 1])
 @pytest.mark.parametrize("discard", [0.0, 0.25, 0.5, 0.9])
-def test_it_decodes_as_every_backend(discard: float, resets: int) -> None:
-    readout = Readout("y", (1,), np.zeros(1), np.array([0.3]), start=1, discard=discard)
+@pytest.mark.parametrize("rising", [False, True])
+def test_it_decodes_as_every_backend(rising: bool, discard: float, resets: int) -> None:
+    scale = np.array([0.3])
+    readout = Readout("y", (1,), np.zeros(1), scale, start=1, discard=discard, rising=rising)
     sums = np.cumsum(np.arange(1, 9))[1:] / 1000
     # 1, 2, 3, ... Hz are no whole spikes: equal up to rounding here, exactly in whole networks
     expected = np.concatenate([[0.0], decode(readout, sums[:, None, None])[:, 0, 0]])

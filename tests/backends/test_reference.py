@@ -276,6 +276,28 @@ def test_decoding_divides_by_the_steps() -> None:
     np.testing.assert_array_equal(late, [1.0, 4.0 - 1.0, (9.0 - 1.0) / 2, (16.0 - 4.0) / 2])
 
 
+def test_decoding_counts_later_steps_more() -> None:
+    accumulated = np.array([1.0, 4.0, 9.0, 16.0]).reshape(4, 1, 1)  # of currents 1, 3, 5, 7
+    rising = decode(readout(rising=True), accumulated)[:, 0, 0]
+    np.testing.assert_array_equal(rising, [1.0, 7 / 3, 22 / 6, 50 / 10])
+    late = decode(readout(discard=0.5, rising=True), accumulated)[:, 0, 0]
+    np.testing.assert_array_equal(late, [1.0, 3.0, (3 + 2 * 5) / 3, (5 + 2 * 7) / 3])
+
+
+@pytest.mark.parametrize("rising", [False, True])
+@pytest.mark.parametrize("discard", [0.0, 0.25, 0.5, 0.9])
+def test_what_is_decoded_is_the_weighted_mean(
+    rng: np.random.Generator, discard: float, rising: bool
+) -> None:
+    node, currents = readout(discard=discard, rising=rising), rng.integers(-9, 10, (11, 3, 1))
+    decoded = decode(node, np.cumsum(currents, axis=0).astype(float))
+    for steps in range(1, 12):
+        weights = node.step_weights(steps)
+        assert weights.sum() == pytest.approx(1.0)
+        expected = np.tensordot(weights, currents[:steps], axes=1)
+        np.testing.assert_allclose(decoded[steps - 1], expected, atol=1e-12)
+
+
 def test_emitting_prepares_the_network() -> None:
     p = population(threshold=4.0, amplitude=4.0, scale=4.0)
     simulation = ReferenceBackend().emit(driven(p))

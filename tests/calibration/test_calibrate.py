@@ -38,7 +38,7 @@ def test_none_corrects_nothing() -> None:
 def test_names_are_tried_with_any_method() -> None:
     snn = converted(timesteps=8, method="percentile", corrections=["bias"])
     assert set(snn.calibration["corrections"]["tried"]) == {"none", "bias"}
-    assert "readout_error_by_discarded_share" not in snn.calibration
+    assert "readout_errors" not in snn.calibration
 
 
 def test_another_method_alone_corrects_nothing() -> None:

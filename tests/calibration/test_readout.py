@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from snnconvert.backends.base import RunResult
-from snnconvert.calibration.readout import SHARES, choose_discard, logit_error
+from snnconvert.calibration.readout import READINGS, Reading, choose_reading, logit_error
 from snnconvert.convert.network import Connection, Input, Network, Readout
 
 T = 16
@@ -27,16 +27,28 @@ def test_steps_that_mislead_are_left_out(
     target = rng.standard_normal((5, 2))
     currents = np.tile(target / scale, (T, 1, 1))
     currents[:transient] = -3.0
-    chosen, errors = choose_discard(network(scale=scale), run(currents, scale), {"out": target}, T)
+    chosen, errors = choose_reading(network(scale=scale), run(currents, scale), {"out": target}, T)
     assert chosen.readouts[0].discard == transient / T
-    assert list(errors) == [f"{share:g}" for share in SHARES]
+    assert not chosen.readouts[0].rising
+    assert list(errors) == [str(reading) for reading in READINGS]
     assert errors[f"{transient / T:g}"] == pytest.approx(0.0, abs=1e-12)
-    assert all(errors[f"{share:g}"] > 0.1 for share in SHARES if share < transient / T)
+    assert all(errors[str(r)] > 0.03 for r in READINGS if r.discard < transient / T)
+
+
+def test_weights_rise_where_first_steps_mislead_less_and_less(rng: np.random.Generator) -> None:
+    target = rng.standard_normal((5, 2))
+    misled = rng.standard_normal((T, 5, 2)) / np.arange(1, T + 1)[:, None, None]
+    expected = {"out": target}
+    chosen, errors = choose_reading(network(), run(target + misled), expected, T)
+    assert chosen.readouts[0].rising
+    best = Reading(chosen.readouts[0].discard, rising=True)
+    assert errors[str(best)] == min(errors.values()) < errors["0"]
+    assert str(best).endswith(", rising")
 
 
 def test_nothing_is_left_out_without_need(rng: np.random.Generator) -> None:
     target = rng.standard_normal((5, 2))
-    chosen, _ = choose_discard(network(), run(np.tile(target, (T, 1, 1))), {"out": target}, T)
+    chosen, _ = choose_reading(network(), run(np.tile(target, (T, 1, 1))), {"out": target}, T)
     assert chosen.readouts[0].discard == 0.0
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnconvert.backends.reference import ReferenceSimulation
+from snnconvert.calibration.readout import EVEN
 from snnconvert.calibration.replay import (
     FITTED,
     HELD_OUT,
@@ -29,8 +30,8 @@ from tests.graphs import Sketch, samples_for
 from tests.networks import Case, cases
 
 
-def without_discard(network: Network) -> Network:
-    return network.replace_nodes(replace(r, discard=0.0) for r in network.readouts)
+def reading_evenly(network: Network) -> Network:
+    return network.replace_nodes(EVEN.of(r) for r in network.readouts)
 
 
 def replayed_in_parts(parts: bool, *given: Any, **named: Any) -> Replayed:
@@ -46,7 +47,7 @@ def replayed_in_parts(parts: bool, *given: Any, **named: Any) -> Replayed:
 @settings(max_examples=60)
 @given(cases("dyadic", staged=False), st.booleans())
 def test_equals_the_reference_on_numbers_that_are_exact(case: Case, parts: bool) -> None:
-    network = without_discard(case.network)
+    network = reading_evenly(case.network)
     counts = {}
 
     def note(population: Population, drive: Drive) -> Population:
@@ -66,7 +67,7 @@ def test_equals_the_reference_on_numbers_that_are_exact(case: Case, parts: bool)
 @given(cases("dyadic", staged=False), st.sampled_from(["1", "half", "full"]), st.booleans())
 def test_equals_a_staged_run(case: Case, schedule: str, parts: bool) -> None:
     T = case.timesteps
-    network = without_discard(case.network)
+    network = reading_evenly(case.network)
     network = network.replace_nodes(replace(p, reset="subtract") for p in network.populations)
     holdoff = {"1": 1, "half": T // 2, "full": T}[schedule]
     staged, _ = apply_schedule(network, holdoff, T)
@@ -89,7 +90,7 @@ def test_equals_a_staged_run(case: Case, schedule: str, parts: bool) -> None:
 @settings(max_examples=30)
 @given(cases("dyadic", staged=False))
 def test_later_populations_see_the_corrected_ones(case: Case) -> None:
-    network = without_discard(case.network)
+    network = reading_evenly(case.network)
 
     def halve(population: Population, _: Drive) -> Population:
         return replace(population, threshold=np.asarray(population.threshold / 2))

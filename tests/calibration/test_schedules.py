@@ -29,7 +29,7 @@ def population(name: str) -> Population:
 
 
 def readout(name: str = "out") -> Readout:
-    return Readout(name, (2,), np.array(0.5), np.array(1.0), discard=0.25)
+    return Readout(name, (2,), np.array(0.5), np.array(1.0), discard=0.25, rising=True)
 
 
 def network(nodes: list[NetworkNode], edges: list[tuple[str, str]]) -> Network:
@@ -73,7 +73,8 @@ def test_a_short_hold_off_aligns_every_path() -> None:
     assert delays(staged) == {"x-a": 0, "a-b": 0, "b-c": 0, "a-c": 3, "c-out": 0, "a-out": 6}
     assert staged.inputs[0].stop == 8
     out = staged.readouts[0]
-    assert (out.start, out.discard, out.bias_start, out.bias_stop) == (6, 0.0, 6, 14)
+    assert (out.start, out.discard, out.rising) == (6, 0.0, False)
+    assert (out.bias_start, out.bias_stop) == (6, 14)
     assert staged.timesteps == 8
     assert staged.latency(8) == 14
 

@@ -29,7 +29,7 @@ def converted(data: Any, **options: Any) -> SpikingModel:
 
 
 def numbers(network: Network) -> list[Any]:
-    found: list[Any] = [(r.name, r.discard) for r in network.readouts]
+    found: list[Any] = [(r.name, r.discard, r.rising) for r in network.readouts]
     for p in network.populations:
         found += [p.name, p.threshold.tolist(), p.amplitude.tolist(), p.v_init.tolist()]
     return found
