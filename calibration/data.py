@@ -157,6 +157,11 @@ class SampleSource:
         return joined_labels([labels for _, labels in self._raw()], self.what)
 
     @property
+    def labels_at_hand(self) -> Labels:
+        """Labels of the whole data that are known without reading a row, by output name."""
+        return self._reader.labels if isinstance(self._reader, ArrayReader) else {}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was detected and fixed so far."""
         return tuple(self._notes)
@@ -187,8 +192,7 @@ class SampleSource:
         known = self._reader.rows
         if known is None:
             known = self.rows if self._limit is None else None
-        own = self._reader.labels if isinstance(self._reader, ArrayReader) else {}
-        for name, array in (own if given is None else given).items():
+        for name, array in (self.labels_at_hand if given is None else given).items():
             if known is not None:
                 check_label_count(array, known, self.what, name)
 

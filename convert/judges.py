@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from snnconvert.calibration.names import UNNAMED
 from snnconvert.convert.errors import DataError, UsageError, did_you_mean
-from snnconvert.convert.graph import OutputFunction, apply_output_function
+from snnconvert.convert.graph import Graph, OutputFunction, apply_output_function
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.quantiser import Quantise
 from snnconvert.convert.rows import Samples, in_batches, some_rows
@@ -20,6 +21,7 @@ from snnconvert.reports.metric import Function, Metric
 from snnconvert.reports.metrics import find_metric
 from snnconvert.reports.readings import OutputLayout
 from snnconvert.reports.scores import Judge
+from snnconvert.reports.targets import read_targets
 
 Labels: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Named: TypeAlias = str | Function | Metric
@@ -63,10 +65,7 @@ def judges_of(
     UsageError
         If an output or a metric is unknown.
     """
-    names = snn.graph.output_names
-    headline = _headline(names, labels, score_output)
-    metrics = _metrics(names, headline, metric)
-    by_output = _by_output(names, headline, labels)
+    headline, metrics, by_output = _chosen(snn.graph.output_names, labels, metric, score_output)
     for name in metrics:
         if name not in by_output and metrics[name] is not None:
             raise DataError(
@@ -76,8 +75,10 @@ def judges_of(
     finished = snn.ann.run(samples, progress=progress)
     scores = _scores(snn, samples)
     found = {}
-    for name, layout in _layouts(snn, finished).items():
+    for layout, readout in zip(_layouts(snn.graph), snn.network.readouts, strict=True):
+        name = layout.name
         ann = finished[name]
+        layout = replace(layout, readout=readout.name)
         given = by_output.get(name)
         found[name] = Judge(layout, scores.get(name, ann), ann, given, metrics.get(name))
     return (found[headline], *(judge for name, judge in found.items() if name != headline))
@@ -91,6 +92,36 @@ def check_metrics(names: Sequence[str], metric: MetricChoice, score_output: str 
     UsageError
     """
     _metrics(names, _headline(names, {}, score_output), metric)
+
+
+def check_labels(
+    graph: Graph, labels: Labels, metric: MetricChoice, score_output: str | None
+) -> None:
+    """Refuse labels that do not fit the outputs or the metrics, before any work.
+
+    Parameters
+    ----------
+    graph : Graph
+        Up to its logits (``exact_graph``).
+    labels, metric, score_output
+        As for :func:`judges_of`.
+
+    Raises
+    ------
+    DataError, UsageError
+    """
+    _, metrics, by_output = _chosen(graph.output_names, labels, metric, score_output)
+    for layout in _layouts(graph):
+        if (given := by_output.get(layout.name)) is not None:
+            read_targets(given, layout, metrics.get(layout.name), len(given))
+
+
+def _chosen(
+    names: Sequence[str], labels: Labels, metric: MetricChoice, score_output: str | None
+) -> tuple[str, dict[str, Metric | None], dict[str, Any]]:
+    """Return the headline, the metrics and the labels by output name."""
+    headline = _headline(names, labels, score_output)
+    return headline, _metrics(names, headline, metric), _by_output(names, headline, labels)
 
 
 def _headline(names: Sequence[str], labels: Labels, chosen: str | None) -> str:
@@ -134,27 +165,24 @@ def _unknown(name: str, names: Sequence[str], what: str) -> UsageError:
     )
 
 
-def _layouts(snn: SpikingModel, finished: Mapping[str, FloatArray]) -> dict[str, OutputLayout]:
-    """Return the layout of every output; readouts are in the order of the graph's outputs."""
-    graph = snn.graph
-    layouts = {}
-    for name, functions, readout in zip(
-        graph.output_names, graph.output_functions, snn.network.readouts, strict=True
-    ):
+def _layouts(graph: Graph) -> Iterator[OutputLayout]:
+    """Yield the layout of every output, in order."""
+    ends = zip(graph.output_names, graph.outputs, graph.output_functions, strict=True)
+    for name, output, functions in ends:
+        shape = graph[output].shape
         quantisers = list(takewhile(lambda f: isinstance(f, Quantise), functions))
         named = [f for f in functions if isinstance(f, OutputFunction)]
-        axes = [f.axis % len(readout.shape) for f in named if f.kind != "Sigmoid"]
-        layouts[name] = OutputLayout(
+        axes = [f.axis % len(shape) for f in named if f.kind != "Sigmoid"]
+        finish = _applied(functions[len(quantisers) :])
+        yield OutputLayout(
             name=name,
-            shape=readout.shape,
-            given=tuple(finished[name].shape[1:]),
-            readout=readout.name,
-            finish=_applied(functions[len(quantisers) :]),
+            shape=shape,
+            given=shape if finish is None else finish(np.zeros((1, *shape))).shape[1:],
+            finish=finish,
             rounded=_applied(quantisers),
             class_axis=axes[-1] if axes else None,
             probability=any(f.kind == "Sigmoid" for f in named),
         )
-    return layouts
 
 
 def _applied(

@@ -11,7 +11,7 @@ from snnconvert.calibration.partition import HELD_OUT_SHARE, digests_of, held_ou
 from snnconvert.convert.calibration_rows import companion, find_calibration_rows
 from snnconvert.convert.conversion import Progress
 from snnconvert.convert.errors import DataError
-from snnconvert.convert.judges import MetricChoice, check_metrics
+from snnconvert.convert.judges import MetricChoice, check_labels, check_metrics
 from snnconvert.convert.lower import exact_graph
 from snnconvert.convert.onnx_import import Imported, import_onnx
 from snnconvert.convert.pipeline import convert_model
@@ -65,6 +65,7 @@ def convert_for_report(
             rows, shapes, what="evaluation", outputs=names
         )  # refuses bad rows before the long work
         tested.check_labels()
+        check_labels(exact_graph(imported.graph), tested.labels_at_hand, metric, score_output)
         notes = _shared_rows(imported, calibration, tested)
         if notes and options.get("strict"):
             raise DataError(notes[0], hint="give other rows, or leave out --strict")

@@ -359,6 +359,31 @@ def test_metrics_that_do_not_exist_are_refused_before_any_work(
     assert not (folder / "net-cpu").exists()
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"kind": np.full(20, 7)}, "label 7 is out of range: output 'kind' has"),
+        ({"age": np.zeros((20, 3))}, "labels of shape (20, 3) do not fit output 'age'"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_before_the_conversion(
+    labels: dict[str, Any],
+    message: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "snnconvert.convert.report_rows.convert_model", lambda *_, **__: pytest.fail("converted")
+    )
+    with np.load(folder / "test.npz") as stored:
+        x = {name: stored[name] for name in stored if name not in ("kind", "age")}
+    np.savez(folder / "bad.npz", **x, **labels)
+    assert main(["net.onnx", "--calibration", "train.npz", "--eval", "bad.npz"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "net-cpu").exists()
+
+
 def test_rows_without_labels_of_several_outputs(folder: Path) -> None:
     snn = snnconvert.convert_model(str(folder / "net.onnx"), folder / "train.npz", timesteps=8)
     evaluation = snn.evaluate(folder / "train.npz")
