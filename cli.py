@@ -594,6 +594,7 @@ def convert(context: click.Context, /, **options: Any) -> int:
                 outputs=options["outputs"],
                 seed=options["seed"],
                 strict=options["strict"],
+                num_samples=options["num_samples"],
                 metric=options["metric"],
                 score_output=options["score_output"],
             )

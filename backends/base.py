@@ -370,7 +370,7 @@ def decode(readout: Readout, accumulated: FloatArray) -> FloatArray:
     """Return the mean current of a readout after each step, in ANN units.
 
     With j-fold steps ``sum of j I(s + j)`` is ``m A(k) - sum of A(u), s <= u < k``, for
-    ``m = k - s`` steps behind the s left out and sums A: whole numbers stay exact.
+    ``m = k - s`` steps behind the s left out and sums A: exact as long as T sums fit 53 bits.
 
     Parameters
     ----------

@@ -157,9 +157,9 @@ class SampleSource:
         return joined_labels([labels for _, labels in self._raw()], self.what)
 
     @property
-    def labels_at_hand(self) -> Labels:
-        """Labels of the whole data that are known without reading a row, by output name."""
-        return self._reader.labels if isinstance(self._reader, ArrayReader) else {}
+    def labels_at_hand(self) -> Labels | None:
+        """Labels of the whole data by output name; None where rows must be read for them."""
+        return self._reader.labels if isinstance(self._reader, ArrayReader) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -192,7 +192,8 @@ class SampleSource:
         known = self._reader.rows
         if known is None:
             known = self.rows if self._limit is None else None
-        for name, array in (self.labels_at_hand if given is None else given).items():
+        own = self.labels_at_hand if given is None else given
+        for name, array in (own or {}).items():
             if known is not None:
                 check_label_count(array, known, self.what, name)
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from snnconvert.calibration.names import UNNAMED
 from snnconvert.convert.errors import DataError, UsageError, did_you_mean
 from snnconvert.convert.graph import Graph, OutputFunction, apply_output_function
-from snnconvert.convert.linear import FloatArray
+from snnconvert.convert.linear import FloatArray, Shape
+from snnconvert.convert.lower import exact_graph
 from snnconvert.convert.quantiser import Quantise
 from snnconvert.convert.rows import Samples, in_batches, some_rows
 from snnconvert.convert.spiking_model import SpikingModel
@@ -66,16 +67,11 @@ def judges_of(
         If an output or a metric is unknown.
     """
     headline, metrics, by_output = _chosen(snn.graph.output_names, labels, metric, score_output)
-    for name in metrics:
-        if name not in by_output and metrics[name] is not None:
-            raise DataError(
-                f"a metric needs labels, output {name!r} has none",
-                hint="give labels (y, or the output's name), or leave the metric out",
-            )
     finished = snn.ann.run(samples, progress=progress)
     scores = _scores(snn, samples)
     found = {}
-    for layout, readout in zip(_layouts(snn.graph), snn.network.readouts, strict=True):
+    shapes = {name: values.shape[1:] for name, values in finished.items()}
+    for layout, readout in zip(_layouts(snn.graph, shapes), snn.network.readouts, strict=True):
         name = layout.name
         ann = finished[name]
         layout = replace(layout, readout=readout.name)
@@ -102,7 +98,7 @@ def check_labels(
     Parameters
     ----------
     graph : Graph
-        Up to its logits (``exact_graph``).
+        As imported.
     labels, metric, score_output
         As for :func:`judges_of`.
 
@@ -111,7 +107,9 @@ def check_labels(
     DataError, UsageError
     """
     _, metrics, by_output = _chosen(graph.output_names, labels, metric, score_output)
-    for layout in _layouts(graph):
+    ends = zip(graph.output_names, graph.outputs, strict=True)
+    shapes = {name: graph[output].shape for name, output in ends}
+    for layout in _layouts(exact_graph(graph), shapes):
         if (given := by_output.get(layout.name)) is not None:
             read_targets(given, layout, metrics.get(layout.name), len(given))
 
@@ -121,7 +119,14 @@ def _chosen(
 ) -> tuple[str, dict[str, Metric | None], dict[str, Any]]:
     """Return the headline, the metrics and the labels by output name."""
     headline = _headline(names, labels, score_output)
-    return headline, _metrics(names, headline, metric), _by_output(names, headline, labels)
+    metrics, by_output = _metrics(names, headline, metric), _by_output(names, headline, labels)
+    for name, chosen in metrics.items():
+        if name not in by_output and chosen is not None:
+            raise DataError(
+                f"a metric needs labels, output {name!r} has none",
+                hint="give labels (y, or the output's name), or leave the metric out",
+            )
+    return headline, metrics, by_output
 
 
 def _headline(names: Sequence[str], labels: Labels, chosen: str | None) -> str:
@@ -165,20 +170,19 @@ def _unknown(name: str, names: Sequence[str], what: str) -> UsageError:
     )
 
 
-def _layouts(graph: Graph) -> Iterator[OutputLayout]:
-    """Yield the layout of every output, in order."""
+def _layouts(graph: Graph, given: Mapping[str, Shape]) -> Iterator[OutputLayout]:
+    """Yield the layout of every output, in order, with the shape that the file gives it."""
     ends = zip(graph.output_names, graph.outputs, graph.output_functions, strict=True)
     for name, output, functions in ends:
         shape = graph[output].shape
         quantisers = list(takewhile(lambda f: isinstance(f, Quantise), functions))
         named = [f for f in functions if isinstance(f, OutputFunction)]
         axes = [f.axis % len(shape) for f in named if f.kind != "Sigmoid"]
-        finish = _applied(functions[len(quantisers) :])
         yield OutputLayout(
             name=name,
             shape=shape,
-            given=shape if finish is None else finish(np.zeros((1, *shape))).shape[1:],
-            finish=finish,
+            given=given[name],
+            finish=_applied(functions[len(quantisers) :]),
             rounded=_applied(quantisers),
             class_axis=axes[-1] if axes else None,
             probability=any(f.kind == "Sigmoid" for f in named),

@@ -180,9 +180,9 @@ class Readout:
 
 
 def weighted_sum(weights: FloatArray, frames: FloatArray) -> FloatArray:
-    """Return the sum of (frames, ...) times (frames,) weights, in their order whatever the size.
+    """Return the sum of (frames, ...) times (frames,) weights.
 
-    Unlike a product of matrices, whose order depends on the processor's threads.
+    Not a product of matrices, whose last bits depend on the processor's threads.
     """
     return np.asarray(np.einsum("t,t...->...", weights, frames))
 

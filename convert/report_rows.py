@@ -33,6 +33,7 @@ def convert_for_report(
     evaluation: Any,
     *,
     progress: Progress | None,
+    num_samples: int | None = None,
     metric: MetricChoice = None,
     score_output: str | None = None,
     **options: Any,
@@ -47,9 +48,9 @@ def convert_for_report(
     path : Path
     calibration, evaluation : data or None
     progress : callable, optional
-    metric, score_output
-        As for :func:`snnconvert.convert.evaluate.evaluate_model`: refused here where they do not
-        exist, before the long work.
+    num_samples, metric, score_output
+        As for :func:`snnconvert.convert.evaluate.evaluate_model`: what does not exist, and labels
+        that do not fit, are refused here, before the long work.
     **options
         As for :func:`convert_model`.
     """
@@ -65,7 +66,9 @@ def convert_for_report(
             rows, shapes, what="evaluation", outputs=names
         )  # refuses bad rows before the long work
         tested.check_labels()
-        check_labels(exact_graph(imported.graph), tested.labels_at_hand, metric, score_output)
+        if (known := tested.labels_at_hand) is not None:
+            judged = {name: array[:num_samples] for name, array in known.items()}
+            check_labels(imported.graph, judged, metric, score_output)
         notes = _shared_rows(imported, calibration, tested)
         if notes and options.get("strict"):
             raise DataError(notes[0], hint="give other rows, or leave out --strict")
@@ -85,6 +88,8 @@ def convert_for_report(
             f"{len(out)} calibration rows are too few to keep some for the evaluation",
             hint=f"give --eval, or at least {HELD_OUT_SHARE} different calibration rows",
         )
+    labels = {name: array[out] for name, array in y.items()}
+    check_labels(imported.graph, labels, metric, score_output)
     kept = {name: array[~out] for name, array in x.items()}
     snn = convert_model(path, kept, progress=progress, score_output=score_output, **options)
     note = (
@@ -93,7 +98,6 @@ def convert_for_report(
     )
     snn = replace(snn, warnings=(*snn.warnings, *drawn.warnings, note))
     rest = {name: array[out] for name, array in x.items()}
-    labels = {name: array[out] for name, array in y.items()}
     return snn, EvaluationRows(rest, labels or None)
 
 

@@ -161,7 +161,7 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
         """Return the function of one step, which begins with sums of nothing."""
         rate, node, zeros = round(1 / dt), self.node, np.zeros(shape_out)
         scale = np.broadcast_to(node.scale, node.shape).reshape(-1)
-        total = np.zeros(shape_in)
+        total, earlier = np.zeros(shape_in), np.zeros(shape_in)  # earlier: of the sums before
         # Sums at the end of the discarded share and of every later step: a shape that grows, which
         # a signal of Nengo's cannot have.
         sums: deque[FloatArray] = deque()
@@ -170,23 +170,25 @@ class MeanReadout(nengo.Process):  # type: ignore[misc]  # nengo has no types
             t = step_index(time, rate, self.restart_every)
             if t == 0:
                 total[:] = 0.0
+                earlier[:] = 0.0
                 sums.clear()
             np.add(total, current / rate, out=total)
             steps = t + 1 - node.start
             if steps < 1:
                 return zeros
-            if not node.discard and not node.rising:
-                return np.asarray(total * scale / steps)
-            counted = steps - math.floor(node.discard * steps)
-            if steps == 1:
-                sums.append(zeros)
-            sums.append(total.copy())
-            while len(sums) > counted + 1:
-                sums.popleft()
-            if not node.rising:
-                return np.asarray((total - sums[0]) * scale / counted)
-            weighted = counted * total - np.sum(list(sums)[:-1], axis=0)
-            return np.asarray(weighted * scale / (counted * (counted + 1) / 2))
+            counted, before = steps - math.floor(node.discard * steps), zeros
+            if node.discard:
+                if steps == 1:
+                    sums.append(zeros)
+                sums.append(total.copy())
+                while len(sums) > counted + 1:
+                    np.subtract(earlier, sums.popleft(), out=earlier)
+                before = sums[0]
+            weighted = counted * total - earlier
+            np.add(earlier, total, out=earlier)
+            if node.rising:
+                return np.asarray(weighted * scale / (counted * (counted + 1) / 2))
+            return np.asarray((total - before) * scale / counted)
 
         return step
 

@@ -13,6 +13,7 @@ from onnx_models import make_model, make_node
 import snnconvert
 from snnconvert.cli import main
 from snnconvert.convert.errors import DataError, UsageError
+from snnconvert.convert.report_rows import convert_for_report
 from snnconvert.convert.spiking_model import SpikingModel
 
 RNG = np.random.default_rng(11)
@@ -205,6 +206,30 @@ def test_label_maps_are_judged_place_by_place(softmax: bool) -> None:
     assert unlabelled.metric.name == ("agreement" if softmax else "relative_error")
 
 
+def test_an_output_keeps_the_shape_that_the_file_gives_it(tmp_path: Path) -> None:
+    """The Softmax, and the Reshape behind it, are no part of the network."""
+    model = conv_net(2, softmax=True)
+    model.graph.node[-1].output[0] = "p"
+    model.graph.node.append(make_node("Reshape", ["p", "shape"], ["y"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 3, -1]), "shape"))
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    snn = converted(model, timesteps=4)
+    x = rows(model, 6)["x"]
+    wanted = snn.ann.run({"x": x})["y"]
+    assert wanted.shape == (6, 3, 48)
+    assert snn.evaluate(x, wanted, metric="mse").ann_value == pytest.approx(0.0, abs=1e-9)
+    np.savez(tmp_path / "rows.npz", x=x, y=wanted)
+    convert_for_report(
+        tmp_path / "net.onnx",
+        rows(model, 60, 2),
+        tmp_path / "rows.npz",
+        progress=None,
+        metric="mse",
+        timesteps=4,
+        corrections="none",
+    )
+
+
 def test_every_output_is_judged_by_its_own_labels() -> None:
     model = two_by_two_net()
     snn = converted(model)
@@ -359,29 +384,50 @@ def test_metrics_that_do_not_exist_are_refused_before_any_work(
     assert not (folder / "net-cpu").exists()
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ({"kind": np.full(20, 7)}, "label 7 is out of range: output 'kind' has"),
-        ({"age": np.zeros((20, 3))}, "labels of shape (20, 3) do not fit output 'age'"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused_before_the_conversion(
-    labels: dict[str, Any],
-    message: str,
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def unconverted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, where nothing may be converted."""
     monkeypatch.setattr(
         "snnconvert.convert.report_rows.convert_model", lambda *_, **__: pytest.fail("converted")
     )
+    return folder
+
+
+def relabelled(folder: Path, labels: dict[str, Any]) -> None:
     with np.load(folder / "test.npz") as stored:
         x = {name: stored[name] for name in stored if name not in ("kind", "age")}
     np.savez(folder / "bad.npz", **x, **labels)
-    assert main(["net.onnx", "--calibration", "train.npz", "--eval", "bad.npz"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "arguments", "message"),
+    [
+        ({"kind": np.full(20, 7)}, [], "label 7 is out of range: output 'kind' has"),
+        ({"age": np.zeros((20, 3))}, [], ", 3) do not fit output 'age' of shape ("),
+        ({}, ["--metric", "mae"], "a metric needs labels, output 'kind' has none"),
+    ],
+)
+@pytest.mark.parametrize("given", ["--eval", "--calibration"])
+def test_labels_that_do_not_fit_are_refused_before_the_conversion(
+    given: str,
+    labels: dict[str, Any],
+    arguments: list[str],
+    message: str,
+    unconverted: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    relabelled(unconverted, labels)
+    rows = ["--calibration", "train.npz"] if given == "--eval" else []
+    assert main(["net.onnx", given, "bad.npz", *rows, *arguments]) == 2
     assert message in capsys.readouterr().err
-    assert not (folder / "net-cpu").exists()
+    assert not (unconverted / "net-cpu").exists()
+
+
+def test_labels_of_rows_that_are_not_evaluated_need_not_fit(folder: Path) -> None:
+    relabelled(folder, {"kind": np.where(np.arange(20) < 9, 0, -1)})
+    command = ["net.onnx", "--calibration", "train.npz", "--eval", "bad.npz", "-T", "4"]
+    assert main([*command, "--num-samples", "9"]) == 0
+    assert main([*command, "--num-samples", "10", "--force"]) == 2
 
 
 def test_rows_without_labels_of_several_outputs(folder: Path) -> None:

@@ -29,6 +29,23 @@ def test_pieces_come_back_in_order(threads: str, monkeypatch: pytest.MonkeyPatch
     assert on_threads(lambda x: x, []) == []
 
 
+def test_new_threads_begin_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's number of threads, which oneDNN asks for, belongs to a thread."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    begun, both = [], threading.Barrier(2, timeout=10)
+
+    def begin() -> None:
+        begun.append(threading.get_ident())
+
+    def work(_: int) -> int:
+        both.wait()
+        return threading.get_ident()
+
+    found = on_threads(work, range(2), begin=begin)
+    assert sorted(found) == sorted(begun)
+    assert threading.get_ident() not in begun
+
+
 def test_pieces_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     both = threading.Barrier(2, timeout=10)
