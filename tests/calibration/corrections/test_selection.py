@@ -125,6 +125,7 @@ def test_progress_counts_populations() -> None:
         samples,
         T,
         corrections=("bias",),
+        late_readout=False,
         progress=lambda *call: calls.append(call),
     )
     assert calls == [(i, len(calls)) for i in range(1, len(calls) + 1)]
