@@ -196,8 +196,7 @@ def evaluate_model(
         target=backend.name,
         fidelity={"backend": backend.name, "neuron": _neuron(snn), "reset": snn.network.reset}
         | {"weight_bits": snn.network.weight_bits, "readout": snn.readout}
-        | {"schedule": snn.schedule, "discard": snn.network.readouts[0].discard}
-        | {"rising": snn.network.readouts[0].rising}
+        | {"schedule": snn.schedule, "steps_counted": snn.network.readouts[0].steps_counted}
         | emitted.fidelity(),
         calibration=snn.calibration | {"preprocessing": snn.preprocessing.to_json()},
         ladder=ladder,

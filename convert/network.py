@@ -168,6 +168,12 @@ class Readout:
     bias_stop: int | None = None
     tensor: str | None = None
 
+    @property
+    def steps_counted(self) -> str:
+        """Which steps are decoded, in words."""
+        which = f"all but the first {100 * self.discard:g} %" if self.discard else "all"
+        return f"{which}, later ones more" if self.rising else which
+
     def step_weights(self, steps: int) -> FloatArray:
         """Return the share of each step in what is decoded after `steps`, (steps,) float64."""
         counted = steps - math.floor(self.discard * steps)

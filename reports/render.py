@@ -42,7 +42,17 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-RUN_FACTS = ("engine", "neuron", "reset", "weight_bits", "delay", "input", "readout", "schedule")
+RUN_FACTS = (
+    "engine",
+    "neuron",
+    "reset",
+    "weight_bits",
+    "delay",
+    "input",
+    "readout",
+    "schedule",
+    "steps_counted",
+)
 """What the header says of the run; the rest of `fidelity` has its own section."""
 
 OPERATIONS = (

@@ -276,6 +276,19 @@ def test_decoding_divides_by_the_steps() -> None:
     np.testing.assert_array_equal(late, [1.0, 4.0 - 1.0, (9.0 - 1.0) / 2, (16.0 - 4.0) / 2])
 
 
+@pytest.mark.parametrize(
+    ("discard", "rising", "words"),
+    [
+        (0.0, False, "all"),
+        (0.125, False, "all but the first 12.5 %"),
+        (0.25, True, "all but the first 25 %, later ones more"),
+        (0.0, True, "all, later ones more"),
+    ],
+)
+def test_a_readout_says_which_steps_it_counts(discard: float, rising: bool, words: str) -> None:
+    assert readout(discard=discard, rising=rising).steps_counted == words
+
+
 def test_decoding_counts_later_steps_more() -> None:
     accumulated = np.array([1.0, 4.0, 9.0, 16.0]).reshape(4, 1, 1)  # of currents 1, 3, 5, 7
     rising = decode(readout(rising=True), accumulated)[:, 0, 0]
