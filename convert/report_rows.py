@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,7 @@ def convert_for_report(
         )  # refuses bad rows before the long work
         tested.check_labels()
         if (known := tested.labels_at_hand) is not None:
-            judged = {name: array[:num_samples] for name, array in known.items()}
-            check_labels(imported.graph, judged, metric, score_output)
+            check_labels(imported.graph, _first(known, num_samples), metric, score_output)
         notes = _shared_rows(imported, calibration, tested)
         if notes and options.get("strict"):
             raise DataError(notes[0], hint="give other rows, or leave out --strict")
@@ -89,7 +89,7 @@ def convert_for_report(
             hint=f"give --eval, or at least {HELD_OUT_SHARE} different calibration rows",
         )
     labels = {name: array[out] for name, array in y.items()}
-    check_labels(imported.graph, labels, metric, score_output)
+    check_labels(imported.graph, _first(labels, num_samples), metric, score_output)
     kept = {name: array[~out] for name, array in x.items()}
     snn = convert_model(path, kept, progress=progress, score_output=score_output, **options)
     note = (
@@ -99,6 +99,11 @@ def convert_for_report(
     snn = replace(snn, warnings=(*snn.warnings, *drawn.warnings, note))
     rest = {name: array[out] for name, array in x.items()}
     return snn, EvaluationRows(rest, labels or None)
+
+
+def _first(labels: Mapping[str, Any], count: int | None) -> dict[str, Any]:
+    """Return the labels of the rows that are evaluated."""
+    return {name: array[:count] for name, array in labels.items()}
 
 
 def _shared_rows(imported: Imported, calibration: Any, tested: SampleSource) -> tuple[str, ...]:
