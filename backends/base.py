@@ -76,8 +76,9 @@ class RunResult:
     ----------
     outputs : dict of (T, N, *shape) float64 array
         Every readout, decoded after each step of its window, in ANN units.
-    spike_counts : dict of (N, *shape) int64 array
-        Sum of the spikes of each population over the whole run.
+    spike_counts : dict of (N, *shape) array
+        Sum of the spikes of each population over the whole run, int64 or int32. They need not be
+        contiguous.
     spikes : dict of (steps, N, *shape) array
         Spike trains of the recorded populations: bool, or signed integers where a spike can be
         something else than 0 or 1.
@@ -90,7 +91,7 @@ class RunResult:
     """
 
     outputs: dict[str, FloatArray]
-    spike_counts: dict[str, npt.NDArray[np.int64]]
+    spike_counts: Mapping[str, npt.NDArray[np.integer[Any]]]
     spikes: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     latency: int = 0
     details: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class RunResult:
         """The first readout: (T, N, *shape)."""
         return next(iter(self.outputs.values()))
 
-    def event_counts(self, name: str) -> npt.NDArray[np.int64]:
+    def event_counts(self, name: str) -> npt.NDArray[np.integer[Any]]:
         """Return how many spikes a population sent, (N, *shape), whatever each carried."""
         return self.events.get(name, self.spike_counts[name])
 

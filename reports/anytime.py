@@ -15,6 +15,7 @@ from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.rows import Samples, some_rows
 from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.energy import EnergyEstimate, estimate_energy
+from snnconvert.reports.layers import sum_of_samples
 from snnconvert.reports.operations import InputActivity, Operations, count_operations
 from snnconvert.reports.scores import Judge, OutputScore, OutputTally
 from snnconvert.reports.tally import Bounds
@@ -198,8 +199,7 @@ def operations_until(
             result = emitted.run(batch, timesteps)
             activity.add(batch)
             for name, total in spikes.items():
-                sent = result.event_counts(name)
-                total += sent.reshape(len(sent), -1).sum(axis=0)
+                total += sum_of_samples(result.event_counts(name), steps)
             done += len(next(iter(batch.values())))
             if progress is not None:
                 progress(done, len(stops))

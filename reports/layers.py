@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ SCATTER_POINTS = 400
 CANDIDATES = 8
 """Pairs drawn for each point of the scatter: most activations behind a ReLU are zero."""
 
-Counts = npt.NDArray[np.int64]
+Counts: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,17 @@ def driven_steps(network: Network, steps: int) -> dict[str, int]:
     return driven
 
 
+def sum_of_samples(counts: Counts, most: int) -> Counts:
+    """Return the sums of counts (n, *shape) over the samples, (neurons,).
+
+    They are added up in their own type where it holds n times `most`, the largest count: another
+    would be converted to piece by piece, three times as slow.
+    """
+    holds = len(counts) * most <= np.iinfo(counts.dtype).max
+    total = counts.sum(axis=0, dtype=counts.dtype if holds else np.int64)
+    return np.asarray(total).reshape(-1)
+
+
 class LayerRecorder(Resumable):
     """Gathers one population's statistics, batch by batch.
 
@@ -163,7 +175,7 @@ class LayerRecorder(Resumable):
         """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs."""
         sent = counts if events is None else events
         self.samples += len(counts)
-        total = sent.reshape(len(sent), -1).sum(axis=0)
+        total = sum_of_samples(sent, self.steps * self._highest)
         self.total += total
         self._sum += int(total.sum() if events is None else counts.sum())
         rows = min(COUNTED_ROWS - self.counted, len(counts))

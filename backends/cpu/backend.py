@@ -203,10 +203,12 @@ class CpuSimulation:
         recorded = recorded_names(network, record)
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
-        results = empty_results(network, n, steps, timesteps, recorded)
+        program = self.program
+        of_bits = program.layers_for(steps)
+        results = empty_results(network, n, steps, timesteps, recorded, of_bits)
         batches = list(self.batches(n))
         workers = max(min(self.plan.threads, len(batches)), 1)
-        inner, program = self.plan.threads // workers, self.program
+        inner = self.plan.threads // workers
 
         def simulate(rows: slice) -> None:
             part = {name: array[rows] for name, array in samples.items()}
@@ -255,7 +257,8 @@ class CpuSimulation:
         self.run(x, timesteps)
         samples = named_samples(self.executable, x)
         n, steps = len(next(iter(samples.values()))), check_timesteps(self.executable, timesteps)
-        results = empty_results(self.executable, n, steps, timesteps, frozenset())
+        of_bits = self.program.layers_for(steps)
+        results = empty_results(self.executable, n, steps, timesteps, frozenset(), of_bits)
         clock: dict[str, float] = {}
         with self._threads(steps, 1):
             for first in range(0, n, self.plan.batch):

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from snnconvert.backends.cpu.analog_layer import AnalogLayer
 from snnconvert.backends.cpu.calls import Calls, Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
-from snnconvert.backends.cpu.kernels.counts import write_counts
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program
-from snnconvert.backends.cpu.results import Results
+from snnconvert.backends.cpu.results import Results, by_channel
 from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cpu.sent import Sent
 from snnconvert.backends.cpu.taps import channels_of
@@ -110,9 +109,7 @@ class BatchRun:
         self._steps, self._samples = steps, samples
         self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
-        self._layers = {
-            name: layer for name, layer in program.layers.items() if program.fits(layer, steps)
-        }
+        self._layers = program.layers_for(steps)
         self._membranes = {p.name: self._membranes_of(p) for p in network.populations}
         self._sums = {r.name: np.zeros((self._n, *stored_shape(r.shape))) for r in network.readouts}
         self._chunk = Span(0, 0)
@@ -188,15 +185,18 @@ class BatchRun:
                     self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
 
     def _write_counts(self, node: Population) -> None:
-        counts = self._results.counts[node.name][self._rows]
-        membranes = self._membranes[node.name]
+        membranes, counts = self._membranes[node.name], self._results.counts[node.name]
         if not isinstance(membranes, Membranes):
-            counts[...] = self._counted(node, membranes.counts)
+            counts[self._rows] = self._counted(node, membranes.counts)
             if node.name in self._results.events:
                 events = self._results.events[node.name]
                 events[self._rows] = self._counted(node, membranes.events)
         elif not membranes.fresh:
-            write_counts(membranes.counts, channels_of(node.shape), counts)
+            kept = self._results.kept.get(node.name)
+            if kept is not None:
+                kept[self._rows] = membranes.counts
+            else:
+                counts[self._rows] = by_channel(membranes.counts, node.shape)
 
     def _counted(
         self, node: Population, counts: npt.NDArray[np.integer[Any]]

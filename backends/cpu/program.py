@@ -85,14 +85,18 @@ class Program:
         self._neurons: dict[str, Neurons] = {}
         self._lock = threading.Lock()
 
-    def fits(self, layer: Layer, steps: int) -> bool:
-        """Tell whether a layer's integers hold the voltages of so many steps."""
-        return isinstance(layer, AnalogLayer) or steps <= layer.numbers.longest
+    def layers_for(self, steps: int) -> dict[str, Layer]:
+        """Return the layers whose integers hold the voltages of so many steps."""
+        return {
+            name: layer
+            for name, layer in self.layers.items()
+            if isinstance(layer, AnalogLayer) or steps <= layer.numbers.longest
+        }
 
     def all_events(self, steps: int) -> bool:
         """Tell whether no node of a run needs dense operators."""
-        fed = [n for n in self.network.nodes if not isinstance(n, Input)]
-        return all(n.name in self.layers and self.fits(self.layers[n.name], steps) for n in fed)
+        layers = self.layers_for(steps)
+        return all(n.name in layers for n in self.network.nodes if not isinstance(n, Input))
 
     def settled(self, steps: int) -> bool:
         """Tell whether the kernels of a run are known beforehand: one chunk, all methods chosen."""

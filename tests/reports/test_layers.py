@@ -26,6 +26,7 @@ from snnconvert.reports.layers import (
     firing_steps,
     recorders,
     recorders_by_activation,
+    sum_of_samples,
 )
 
 
@@ -68,6 +69,21 @@ def test_pairs_of_the_first_rows_alone_are_looked_at(
     assert layer.spikes == counts.sum() / 25
     assert layer.rate == counts.sum() / (25 * 4 * 16)
     assert layer.never_fired == 0
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+@pytest.mark.parametrize("most", [2**20, 2**30])
+def test_counts_are_summed_without_a_wrap(kind: type[np.integer[Any]], most: int) -> None:
+    kept = np.full((3, 4, 2), most, kind)
+    kept[0, :, 1] = 7
+    counts = kept.swapaxes(1, 2)  # not contiguous
+    total = sum_of_samples(counts, most)
+    assert total.tolist() == [3 * most] * 4 + [2 * most + 7] * 4
+    recorder = LayerRecorder(population("a", (2, 4)), most, most, 0)
+    recorder._frequency = np.zeros(0, np.int64)  # one entry a count would not fit the memory
+    recorder.counted = layers.COUNTED_ROWS
+    recorder.add(counts)
+    assert recorder.total.tolist() == total.tolist()
 
 
 def test_a_neuron_that_took_everything_back_was_not_silent() -> None:
