@@ -14,7 +14,7 @@ stands for them, and a full schedule costs as much as one step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -42,7 +42,8 @@ MEMORY = 2**31
 """Bytes that currents and spikes of a replay take together, about."""
 
 AT_ONCE = 2**22
-"""Numbers that a connection maps at a time: more only take memory."""
+"""Numbers that a connection maps, or counts that sets of parameters give, at a time: more only take
+memory."""
 
 PIECE = 8
 """Rows that a thread works on at a time."""
@@ -51,6 +52,10 @@ CHUNK = 32
 """Rows that the ANN is evaluated on at a time."""
 
 Samples: TypeAlias = Mapping[str, npt.NDArray[Any]]
+SpikeTrain: TypeAlias = npt.NDArray[np.float32 | np.int8]
+"""What a node sends, (frames, n, size): a population's whole numbers up to 127 in one byte each;
+what relays, event inputs and supplied populations send may be no whole number."""
+
 FedNode = TypeVar("FedNode", Population, Readout)
 Number = TypeVar("Number", bound=np.generic)
 
@@ -78,7 +83,7 @@ class Drive:
     holdoff: int = 0
     whole: bool = False
 
-    def spikes(self, population: Population) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    def spikes(self, population: Population) -> tuple[SpikeTrain, npt.NDArray[np.int64]]:
         """Return the spike train (T, n, size) and the counts (n, *shape) under the currents.
 
         The train has one frame with the counts where the drive has one frame.
@@ -86,16 +91,22 @@ class Drive:
         if self.whole:
             counts = self._whole(population)
             return counts[None].astype(np.float32), _unstored(counts, population)
-        train = np.empty((self.timesteps, self.rows, math.prod(population.shape)), np.float32)
-        return train, _unstored(self._steps(population, train), population)
+        train = np.empty(
+            (self.timesteps, self.rows, math.prod(population.shape)), _sent_type(population)
+        )
+        return train, _unstored(self._steps([population], train)[0], population)
 
-    def _steps(self, population: Population, train: FloatArray) -> npt.NDArray[np.int64]:
-        """Return the counts (n, size); the spikes go into the train, unless it has no frames."""
+    def _steps(self, populations: Sequence[Population], train: SpikeTrain) -> npt.NDArray[np.int64]:
+        """Return the counts (sets, n, size); the spikes go into the train, unless it has no frames.
+
+        The populations are one in several sets of parameters, as ``Neurons.of_each`` takes them.
+        """
         from snnconvert.backends.cpu.layout import per_neuron
         from snnconvert.backends.cpu.neurons import Neurons
 
-        neurons = Neurons.of(population)
-        bias = per_neuron(population.bias, population.shape)
+        first, *others = populations
+        neurons = Neurons.of_each(populations) if others else Neurons.of(first)
+        bias = per_neuron(first.bias, first.shape)
         constant = np.ascontiguousarray(self.constant + bias)
         silence = np.zeros((1, constant.shape[1]))
         opened = self.timesteps - self.holdoff
@@ -119,9 +130,9 @@ class Drive:
                         fires=fires,
                         first_sample=samples.start,
                     )
-            return membranes.counts
+            return membranes.counts if others else membranes.counts[None]
 
-        return np.concatenate(on_threads(run, pieces(self.rows)))
+        return np.concatenate(on_threads(run, pieces(self.rows)), axis=1)
 
     def _whole(self, population: Population) -> npt.NDArray[np.int64]:
         """Count as ``quantised.py`` does: all of the charge is there before the first spike."""
@@ -141,15 +152,36 @@ class Drive:
 
     def counts(self, population: Population) -> npt.NDArray[np.int64]:
         """Return the spike counts (n, *shape) under the currents."""
-        nothing = np.empty((0, self.rows, math.prod(population.shape)), np.float32)
-        counts = self._whole(population) if self.whole else self._steps(population, nothing)
-        return _unstored(counts, population)
+        return next(self._counts_of_each([population]))
+
+    def _counts_of_each(self, populations: Sequence[Population]) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the spike counts (n, *shape) of a population in several sets of parameters."""
+        first = populations[0]
+        if self.whole:
+            yield from (_unstored(self._whole(each), each) for each in populations)
+            return
+        nothing = np.empty((0, self.rows, math.prod(first.shape)), np.float32)
+        together = max(AT_ONCE // max(self.rows * first.size, 1), 1)
+        if not spike_values(first.neuron).binary:
+            together = 1  # the other kernels know one set alone
+        for start in range(0, len(populations), together):
+            some = populations[start : start + together]
+            yield from (_unstored(counts, first) for counts in self._steps(some, nothing))
 
     def decoded(self, population: Population) -> FloatArray:
         """Return the activations (n, *shape) that the spikes stand for, float32."""
-        decoded = self.counts(population).astype(np.float32)
-        decoded *= (population.amplitude / self.timesteps).astype(np.float32)
-        return np.asarray(decoded)
+        return next(self.decoded_of_each([population]))
+
+    def decoded_of_each(self, populations: Sequence[Population]) -> Iterator[FloatArray]:
+        """Yield the same for a population in several sets of parameters.
+
+        They differ in threshold, amplitude, scale and initial potential alone.
+        """
+        counts_of_each = self._counts_of_each(populations)
+        for population, counts in zip(populations, counts_of_each, strict=True):
+            decoded = counts.astype(np.float32)
+            decoded *= (population.amplitude / self.timesteps).astype(np.float32)
+            yield decoded
 
     def mean_current(self) -> FloatArray:
         """Return the mean current (n, size) of a step, neurons as stored, without the bias."""
@@ -168,6 +200,13 @@ class Drive:
         return replace(self, sums=sums, constant=constant)
 
 
+def _sent_type(node: NetworkNode) -> type[np.int8 | np.float32]:
+    """Return the number type of what a node sends."""
+    small = np.iinfo(np.int8).max
+    whole = isinstance(node, Population) and spike_values(node.neuron).highest <= small
+    return np.int8 if whole else np.float32
+
+
 def _unstored(values: npt.NDArray[Number], node: NetworkNode) -> npt.NDArray[Number]:
     """Return values (..., size), as the CPU backend stores them, with the axes of a node."""
     from snnconvert.backends.cpu.layout import from_stored, stored_shape
@@ -184,10 +223,23 @@ def pieces(rows: int) -> list[slice]:
 Correct: TypeAlias = Callable[[Population, Drive], Population]
 
 
-def rows_that_fit(network: Network, frames: int) -> int:
-    """Return how many rows a replay and their activations can take within ``MEMORY`` each."""
+def rows_that_fit(network: Network, frames: int, *, supplied: bool = False) -> int:
+    """Return how many rows a replay and their activations can take within ``MEMORY`` each.
+
+    Parameters
+    ----------
+    network : Network
+    frames : int
+        Of a train.
+    supplied : bool
+        Whether some populations are given what they send, see :meth:`ReplayState.supply`.
+    """
     sizes = [math.prod(node.shape) for node in network.nodes]
-    trains = 4 * frames * 4 * max(sizes, default=1)
+    senders = [node for node in network.nodes if not isinstance(node, Readout)]
+    spiking = [n for n in senders if not isinstance(n, Input) or n.encoding == "events"]
+    floats = supplied or any(_sent_type(node) is np.float32 for node in spiking)
+    a_number = 16 if floats else 9  # currents, three trains and what is in passing; as measured
+    trains = a_number * frames * max(sizes, default=1)
     activations = 2 * 4 * sum(sizes)
     return max(MEMORY // max(trains, activations, 1), 1)
 
@@ -264,7 +316,7 @@ class ReplayState:
         self.holdoff = min(holdoff, timesteps)
         self.n = len(next(iter(rows.values())))
         self.rows = {name: np.asarray(array) for name, array in rows.items()}
-        self.trains: dict[str, FloatArray] = {}
+        self.trains: dict[str, SpikeTrain] = {}
         self.currents: dict[str, FloatArray] = {}
         self.nodes: dict[str, NetworkNode] = {node.name: node for node in network.nodes}
         self.last_use = {c.source: n.name for n in network.nodes for c in network.incoming(n.name)}
@@ -335,10 +387,14 @@ class ReplayState:
             if self.is_analog(connection):
                 constant = constant + self._analog(connection)
                 continue
+            mapped = self._mapped(connection, self.trains[connection.source])
             if sums is None:
-                sums = np.zeros((self.frames, self.n, size), np.float32)
-            for rows, arriving in self._mapped(connection, self.trains[connection.source]):
-                sums.reshape(-1, size)[rows] += arriving
+                sums = np.empty((self.frames, self.n, size), np.float32)
+                for rows, arriving in mapped:
+                    sums.reshape(-1, size)[rows] = arriving
+            else:
+                for rows, arriving in mapped:
+                    sums.reshape(-1, size)[rows] += arriving
         waits = node.name not in self.steady
         if sums is None:
             sums = np.zeros((0, self.n, size), np.float32)
@@ -357,7 +413,7 @@ class ReplayState:
         return to_stored(current, self.nodes[connection.target].shape).reshape(self.n, -1)
 
     def _mapped(
-        self, connection: Connection, train: FloatArray
+        self, connection: Connection, train: SpikeTrain
     ) -> Iterator[tuple[slice, FloatArray]]:
         """Yield what a connection makes of the rows of a train (frames, n, ...), some at a time."""
         from snnconvert.backends.cpu.dense import DenseKernel, exact_torch
@@ -370,7 +426,8 @@ class ReplayState:
         with exact_torch():
             for first in range(0, len(flat), some):
                 rows = slice(first, first + some)
-                yield rows, kernel.currents(flat[None, rows]).reshape(len(flat[rows]), -1)
+                sent = np.asarray(flat[None, rows], np.float32)
+                yield rows, kernel.currents(sent).reshape(sent.shape[1], -1)
 
     def _amplified(self, connection: Connection) -> Chain:
         source = self.nodes[connection.source]
@@ -408,7 +465,7 @@ class ReplayState:
         train = self.trains[source].reshape(self.frames, self.n, -1)
         return self._in_ann_units(train[:, rows], source)
 
-    def _in_ann_units(self, sent: FloatArray, source: str) -> FloatArray:
+    def _in_ann_units(self, sent: SpikeTrain, source: str) -> FloatArray:
         """Return what a node sent (..., size), as stored, with its shape and in ANN units."""
         node = self.nodes[source]
         amplitude = node.amplitude if isinstance(node, Population) else np.ones(1)
@@ -417,7 +474,7 @@ class ReplayState:
     def _mean_train(self, source: str, weights: FloatArray | None) -> FloatArray:
         train = self.trains[source].reshape(self.frames, self.n, -1)
         if weights is None:
-            return np.asarray(train.sum(axis=0) / np.float32(self.timesteps))
+            return np.asarray(train.sum(axis=0, dtype=np.float32) / np.float32(self.timesteps))
         steps = np.float32(self.timesteps / self.frames)
         return np.asarray(weighted_sum(np.asarray(weights, np.float32), train) / steps)
 

@@ -151,7 +151,7 @@ class _Runs:
         self.progress, self.done = progress, 0
         self.total = len(mixed.layers) + 2
         self.tally = OutputTally(judge, 1)
-        self.size = rows_that_fit(mixed.running, mixed.timesteps)
+        self.size = rows_that_fit(mixed.running, mixed.timesteps, supplied=True)
         self.base: MixedResult
         self.ann: float | None = None
 

@@ -20,9 +20,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from snnconvert.convert.linear import Chain, FloatArray, Shape
 
@@ -185,7 +186,7 @@ class Readout:
         return weighted_sum(self.step_weights(len(currents)), currents)
 
 
-def weighted_sum(weights: FloatArray, frames: FloatArray) -> FloatArray:
+def weighted_sum(weights: FloatArray, frames: npt.NDArray[Any]) -> FloatArray:
     """Return the sum of (frames, ...) times (frames,) weights.
 
     Not a product of matrices, whose last bits depend on the processor's threads.

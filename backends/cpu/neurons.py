@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +25,11 @@ class Membranes:
 
     Attributes
     ----------
-    voltage : (n, size) float64 array
-    counts : (n, size) int64 array
+    voltage : (n, size) or (sets, n, size) float64 array
+        Sets, where plain neurons are advanced with several sets of parameters.
+    counts : int64 array of the same shape
         Sum of the spikes.
-    events : (n, size) int64 array
+    events : int64 array of the same shape
         Number of spikes; the same array as `counts` where every spike is 1.
     """
 
@@ -37,7 +40,15 @@ class Membranes:
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """A population's parameters, one a neuron, in stored order."""
+    """A population's parameters, one a neuron, in stored order.
+
+    Attributes
+    ----------
+    model : str
+    threshold, v_init : (size,) or (sets, size) float64 arrays
+    to_zero : bool
+    values : SpikeValues
+    """
 
     model: str
     threshold: npt.NDArray[np.float64]
@@ -57,9 +68,16 @@ class Neurons:
             values,
         )
 
+    @classmethod
+    def of_each(cls, populations: Sequence[Population]) -> Neurons:
+        """Take several sets of parameters of plain neurons: thresholds, initial potentials."""
+        each = [cls.of(population) for population in populations]
+        threshold = np.stack([neurons.threshold for neurons in each])
+        return replace(each[0], threshold=threshold, v_init=np.stack([n.v_init for n in each]))
+
     def membranes(self, samples: int) -> Membranes:
         """Return the state of so many samples before the first step."""
-        voltage = np.tile(self.v_init, (samples, 1))
+        voltage = np.repeat(self.v_init[..., None, :], samples, axis=-2)
         counts = np.zeros(voltage.shape, np.int64)
         return Membranes(voltage, counts, counts if self.values.binary else counts.copy())
 
@@ -68,13 +86,16 @@ class Neurons:
         membranes: Membranes,
         constant: FloatArray,
         sums: FloatArray,
-        spikes: FloatArray,
+        spikes: npt.NDArray[Any],
         steps: int,
         *,
         fires: bool,
         first_sample: int = 0,
     ) -> None:
-        """Advance the membranes by some steps and write the spikes; see ``fire.py``."""
+        """Advance the membranes by some steps and write the spikes; see ``fire.py``.
+
+        Of several sets of parameters spikes are not written.
+        """
         kernels = _kernels()
         state = (membranes.voltage, constant, sums, self.threshold)
         counters = (membranes.counts, membranes.events)

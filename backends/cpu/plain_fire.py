@@ -1,4 +1,4 @@
-"""The functions of ``fire.py`` in NumPy, step by step, for where Numba cannot be imported."""
+"""The functions of ``fire.py`` in NumPy, step by step, for where Numba is missing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def integrate_and_fire(
     fires: bool,
     first_sample: int,
 ) -> None:
-    """Advance plain neurons; arguments as in ``fire.py``."""
-    samples = slice(first_sample, first_sample + len(voltage))
+    """Advance plain neurons; arguments as in ``kernels/integrate.py``."""
+    samples = slice(first_sample, first_sample + voltage.shape[-2])
+    threshold = threshold[..., None, :]
     for t in _integrated(voltage, constant, sums[:, samples], steps, fires):
         fired = voltage >= threshold
         _keep(spikes, t, samples, fired)

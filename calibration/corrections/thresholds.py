@@ -52,18 +52,22 @@ def search_thresholds(
     """
     chosen = np.arange(len(activations))[rows][:SEARCHED_ROWS]
     few, wanted = drive.of_rows(chosen), activations[chosen]
-    best, least = population, _error(population, few, wanted)
-    for share, potential in itertools.product(SHARES, POTENTIALS):
-        candidate = _scaled(population, share, potential, ceiling)
-        error = _error(candidate, few, wanted)
+    candidates = [
+        _scaled(population, share, potential, ceiling)
+        for share, potential in itertools.product(SHARES, POTENTIALS)
+    ]
+    found = few.decoded_of_each([population, *candidates])
+    best, least = population, _error(population, next(found), wanted)
+    for candidate, decoded in zip(candidates, found, strict=True):
+        error = _error(candidate, decoded, wanted)
         better = error < least
         least = np.where(better, error, least)
         best = _where(better, candidate, best)
     return best
 
 
-def _error(population: Population, drive: Drive, activations: FloatArray) -> FloatArray:
-    difference = drive.decoded(population) - activations
+def _error(population: Population, decoded: FloatArray, activations: FloatArray) -> FloatArray:
+    difference = decoded - activations
     return channel_mean(population, np.square(difference, out=difference))
 
 

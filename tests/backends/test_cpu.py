@@ -202,7 +202,7 @@ def test_only_what_is_asked_for_is_recorded(rng: np.random.Generator) -> None:
         result.spikes["second"].sum(axis=0), result.spike_counts["second"]
     )
     assert result.spikes["second"].dtype == np.bool_
-    assert result.spike_counts["second"].dtype == np.int64
+    assert result.spike_counts["second"].dtype == np.int32
     assert result.logits.dtype == np.float64
     with pytest.raises(UsageError, match="no population 'secnd' to record; did you mean 'second'"):
         simulation.run(x, 5, record=("secnd",))
@@ -413,13 +413,13 @@ def test_it_runs_where_no_kernel_can_be_cached() -> None:
     out = run_python(
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from snnconvert.backends.cpu.fire import integrate_and_fire\n"
+        "from snnconvert.backends.cpu.fire import integrate_and_fire_signed as advance\n"
         "import numpy as np\n"
-        "v, counts = np.zeros((1, 3)), np.zeros((1, 3), np.int64)\n"
+        "v, counts, events = np.zeros((1, 3)), *np.zeros((2, 1, 3), np.int64)\n"
         "spikes = np.empty((4, 1, 3), np.float32)\n"
         "half, one = np.full((1, 3), 0.5), np.ones(3)\n"
-        "integrate_and_fire(v, half, spikes[:0], one, False, spikes, counts, 4, True, 0)\n"
-        "print(counts.tolist(), type(integrate_and_fire._cache).__name__)",
+        "advance(v, half, spikes[:0], one, spikes, counts, events, 4, True, 0)\n"
+        "print(counts.tolist(), type(advance._cache).__name__)",
     )
     assert out == "[[2, 2, 2]] NullCache\n"
 

@@ -16,7 +16,9 @@ from snnconvert.calibration.replay import (
     MEMORY,
     Drive,
     Replayed,
+    ReplayState,
     Teacher,
+    as_it_is,
     channel_mean,
     replay,
     rows_that_fit,
@@ -25,7 +27,7 @@ from snnconvert.calibration.schedules import apply_schedule
 from snnconvert.convert.build_network import build_network
 from snnconvert.convert.graph import Relu
 from snnconvert.convert.lower import lower
-from snnconvert.convert.network import Network, Population
+from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 from tests.graphs import Sketch, samples_for
 from tests.networks import Case, cases
 
@@ -135,8 +137,13 @@ def test_rows_are_limited_by_memory() -> None:
     graph = lower(sketch.graph(sketch.dense(relu)))
     ones = {n.name: np.ones((1, 1, 1)) for n in graph.activations}
     network = build_network(graph, ones)
-    bytes_a_row = 4 * 4 * 40_000 * 64
-    assert rows_that_fit(network, 64) == MEMORY // bytes_a_row == 52
+    assert rows_that_fit(network, 64) == MEMORY // (9 * 40_000 * 64) == 93
+    with_floats = MEMORY // (16 * 40_000 * 64)
+    assert with_floats == rows_that_fit(network, 64, supplied=True) == 52
+    graded = network.replace_nodes(replace(p, neuron="graded:200") for p in network.populations)
+    assert rows_that_fit(graded, 64) == with_floats
+    events = network.replace_nodes(replace(i, encoding="events") for i in network.inputs)
+    assert rows_that_fit(events, 64) == with_floats
     assert rows_that_fit(network, 10**9) == 1
 
 
@@ -173,3 +180,20 @@ def test_a_tie_after_a_number_of_steps_that_is_no_power_of_two() -> None:
         v_init=np.array([0.0625]),
     )
     assert drive.counts(population).item() == 3  # 7 * -0.1875 + 2 + 0.0625 is three thresholds
+
+
+def test_means_of_many_payloads_are_beyond_a_byte() -> None:
+    """Trains are bytes, what they add up to is not."""
+    one = np.ones(1)
+    population = Population("p", (1,), one, one, one, np.zeros(1), np.zeros(1), neuron="graded:100")
+    readout = Readout("y", (1,), np.zeros(1), np.ones(1))
+    network = Network(
+        "n", (Input("x", (1,)), population, readout), (Connection("x", "p"), Connection("p", "y"))
+    )
+    state = ReplayState(network, {"x": np.array([[90.0], [100.0]])}, 8, 0)
+    state.visit(network["x"], as_it_is, None)
+    state.visit(network["p"], as_it_is, None)
+    assert state.trains["p"].dtype == np.int8
+    np.testing.assert_array_equal(state.mean_sent("p"), [[90.0], [100.0]])
+    rising = np.arange(1, 9) / 36
+    np.testing.assert_allclose(state.mean_sent("p", rising), [[90.0], [100.0]], rtol=1e-6)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,8 +35,14 @@ def test_no_channel_is_worse_and_some_are_better(rng: np.random.Generator) -> No
     assert after[0] < 0.5 * before[0]  # saturated at 0.4
 
 
-def test_each_channel_has_the_best_pair_of_the_grid(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("neuron", ["if", "signed", "graded:3"])
+@pytest.mark.parametrize("at_once", [1, 7 * 40 * 3, 2**22])
+def test_each_channel_has_the_best_pair_of_the_grid(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, neuron: str, at_once: int
+) -> None:
+    monkeypatch.setattr("snnconvert.calibration.replay.AT_ONCE", at_once)
     population, drive, activations = burst(rng)
+    population = replace(population, neuron=neuron)
     found = search_thresholds(population, drive, activations, ALL)
     least = np.full(3, np.inf)
     for share in SHARES:
@@ -43,6 +51,7 @@ def test_each_channel_has_the_best_pair_of_the_grid(rng: np.random.Generator) ->
             one = Population(
                 "p", (3,), threshold, threshold, threshold, np.zeros(3), potential * threshold
             )
+            one = replace(one, neuron=neuron)
             least = np.minimum(least, errors(one, drive, activations))
     np.testing.assert_allclose(errors(found, drive, activations), least)
 
