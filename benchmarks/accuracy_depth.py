@@ -1,7 +1,7 @@
 """Accuracy of deep networks of the classic ResNet family, trained here on Fashion-MNIST.
 
-    python benchmarks/accuracy_depth.py [--depths 44] [--timesteps 8,32] [--schedules none,full] \
-        [--epochs 2] [--dataset DIR] [--networks DIR]
+    python benchmarks/accuracy_depth.py [--depths 44 ...] [--timesteps 8,32] \
+        [--schedules none,full] [--epochs 2] [--dataset DIR] [--networks DIR]
 
 What corrections bring on one network must hold on others that nobody looked at. A depth is 6 n + 2:
 three stages of n residual blocks with 8, 16 and 32 channels, after He et al. 2015. Networks are
@@ -24,7 +24,6 @@ import snnconvert
 from snnconvert.models.train_fashion import (
     CALIBRATION_ROWS,
     CLASSES,
-    DEBIAN_PACKAGE,
     DEFAULT_DATASET,
     SEED,
     DatasetError,
@@ -40,9 +39,17 @@ from snnconvert.models.train_fashion import (
 )
 
 CHANNELS = (8, 16, 32)
+EPOCHS = 2
 
 
-def resnet(depth: int) -> nn.Module:
+def depth_of(text: str) -> int:
+    """Return a depth of the family, for argparse."""
+    if not text.isdigit() or int(text) < 8 or int(text) % 6 != 2:
+        raise argparse.ArgumentTypeError(f"a depth is 6 n + 2 (8, 14, 20, 26, ...), not {text}")
+    return int(text)
+
+
+def resnet(depth: int) -> nn.Sequential:
     """Return an untrained ResNet of 6 n + 2 layers."""
     layers: list[nn.Module] = [PixelScale(), conv(1, CHANNELS[0]), nn.BatchNorm2d(CHANNELS[0])]
     layers.append(nn.ReLU())
@@ -84,27 +91,24 @@ def measure(path: Path, calibration: Split, test: Split, timesteps: int, schedul
 def main() -> int:
     """Train what is missing, and print a line for every depth, schedule and T."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--depths", default="44", help="6 n + 2, comma-separated")
+    parser.add_argument("--depths", type=depth_of, nargs="+", default=[44], help="6 n + 2")
     parser.add_argument("--timesteps", default="8,32", help="T, comma-separated")
     parser.add_argument("--schedules", default="none,full", help="comma-separated")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--num-samples", type=int, help="only the first test rows")
     parser.add_argument("--dataset", type=Path, default=DEFAULT_DATASET, metavar="DIR")
     parser.add_argument("--networks", type=Path, metavar="DIR", help="where networks are kept")
     options = parser.parse_args()
-    depths = [int(depth) for depth in options.depths.split(",")]
-    if any(depth < 8 or depth % 6 != 2 for depth in depths):
-        parser.error("a depth is 6 n + 2: 8, 14, 20, 26, ...")
     try:
         training, test = (load_split(options.dataset, half) for half in ("train", "t10k"))
     except DatasetError as error:
-        parser.error(f"{error}; the Debian package {DEBIAN_PACKAGE} has the files")
+        parser.error(str(error))
     test = Split(test.x[: options.num_samples], test.y[: options.num_samples])
     calibration = chosen_rows(training, CALIBRATION_ROWS, SEED)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.networks or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for depth in depths:
+        for depth in options.depths:
             path = trained(depth, options.epochs, training, folder)
             for schedule in options.schedules.split(","):
                 for timesteps in map(int, options.timesteps.split(",")):
