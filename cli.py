@@ -15,7 +15,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +141,8 @@ class _PartialResults:
         self.path, self.weights = path, paths[1] if weights else None
         if not resume:
             for path in found:
-                text = f"{path} of an earlier run is dropped; --resume would go on from it"
-                click.echo(f"note: {text}", err=True)
+                text = f"{path} of an earlier run gives way to this one's"
+                click.echo(f"note: {text}; --resume would go on from it", err=True)
         elif not found:
             names, start = " or ".join(map(str, paths)), "layer" if weights else "row"
             click.echo(f"note: no {names} to go on from, starting with the first {start}", err=True)
@@ -560,7 +561,8 @@ def convert(context: click.Context, /, **options: Any) -> int:
     _check_goal(options)
     folder = Path(options["output"] or f"{path.stem}-{target}")
     partial: _PartialResults = context.obj
-    with OutputFolder(folder, force=options["force"]) as temporary:
+    inputs = _files_of(options)
+    with OutputFolder(folder, force=options["force"], inputs=inputs) as temporary:
         tuned = options["weight_calibration"]
         partial.beside(folder, resume=options["resume"], weights=tuned)
         with _Progress() as progress:
@@ -763,7 +765,8 @@ def run(partial: _PartialResults, /, network: str, **options: Any) -> int:
 
     if folder is None:
         return _finish(evaluate(), None, options)
-    with OutputFolder(folder, force=options["force"]) as temporary:
+    inputs = _files_of({"network": network, **options})
+    with OutputFolder(folder, force=options["force"], inputs=inputs) as temporary:
         partial.beside(folder, resume=options["resume"])
         evaluation = evaluate()
         evaluation.write(temporary)
@@ -853,7 +856,8 @@ def tune(model: str, **options: Any) -> int:
     folder = Path(options["output"] or f"{path.stem}-{target}-tuned")
     copy = _writable(options["write"], force=options["force"])
     searched = ("timesteps", "schedule", "neuron", "method", "readout", "granularity")
-    with OutputFolder(folder, force=options["force"]) as temporary:
+    inputs = _files_of({"model": model, **options})
+    with OutputFolder(folder, force=options["force"], inputs=inputs) as temporary:
         with _Progress() as progress:
             result = tune_model(
                 path,
@@ -922,6 +926,16 @@ def _writable(file: str | None, *, force: bool) -> Path | None:
 
 
 VERBS: dict[str, click.Command] = {"check": check, "run": run, "targets": targets, "tune": tune}
+
+
+def _files_of(options: Mapping[str, Any]) -> list[Path]:
+    """Return the files that options name: whatever is written, they stay."""
+    found = []
+    for value in options.values():
+        with suppress(OSError, ValueError):  # too long for a name, or no name at all
+            if isinstance(value, str) and Path(value).is_file():
+                found.append(Path(value))
+    return found
 
 
 def _model_path(model: str) -> Path:

@@ -241,7 +241,9 @@ def check_capabilities(name: str, capabilities: Capabilities, network: Network) 
         elif p.reset not in get_neuron_model(p.neuron).resets:
             problems.append(_no_such_reset(p))
         if p.reset not in capabilities.resets:
-            problems.append(_lacks(name, p.name, f"reset {p.reset!r}"))
+            other = " or ".join(sorted(capabilities.resets))
+            option = f"--reset {other} in the conversion"
+            problems.append(_lacks(name, p.name, f"reset {p.reset!r}", option))
         staged = (p.start, p.stop, p.bias_start, p.bias_stop) != (0, None, 0, None)
         if staged and not capabilities.windows:
             problems.append(_lacks(name, p.name, "firing and bias windows", "--schedule none"))
@@ -304,17 +306,18 @@ def check_options(name: str, capabilities: Capabilities, options: Mapping[str, A
     """
     for option in options:
         if option not in capabilities.options:
-            known = ", ".join(sorted(capabilities.options)) or "none"
-            raise UsageError(f"target {name!r} has no option {option!r}", hint=f"known: {known}")
+            known = sorted(capabilities.options)
+            hint = did_you_mean(option, known) if known else "leave it out"
+            raise UsageError(f"target {name!r} has no option {option!r}", hint=hint)
 
 
 def named_samples(network: Network, x: Samples) -> dict[str, npt.NDArray[Any]]:
-    """Return the samples by input name, shapes checked against the network.
+    """Return the samples by input name, checked against the network.
 
     Raises
     ------
     DataError
-        If an input is missing or has the wrong shape.
+        If an input is missing, has the wrong shape, or values that are no finite numbers.
     """
     inputs = network.inputs
     named = dict(x) if isinstance(x, Mapping) else {inputs[0].name: np.asarray(x)}
@@ -329,6 +332,13 @@ def named_samples(network: Network, x: Samples) -> dict[str, npt.NDArray[Any]]:
                 f"samples for input {node.name!r} have shape {array.shape}, the network needs "
                 f"(N, {'T, ' if lead == 2 else ''}{', '.join(map(str, node.shape))})"
             )
+        if array.dtype.kind not in "biuf":
+            raise DataError(
+                f"samples for input {node.name!r} have dtype {array.dtype}, which is no number",
+                hint="give integers or floats",
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"samples for input {node.name!r} hold NaN or infinite values")
     return {node.name: np.asarray(named[node.name]) for node in inputs}
 
 
@@ -340,6 +350,8 @@ def check_timesteps(network: Network, timesteps: int) -> int:
     UsageError
         If `timesteps` is out of range or beyond the windows of a staged network.
     """
+    if not isinstance(timesteps, int | np.integer):
+        raise UsageError(f"timesteps must be a whole number, not {timesteps!r}")
     if timesteps < 1:
         raise UsageError(f"timesteps must be at least 1, not {timesteps}")
     if network.timesteps is not None and timesteps > network.timesteps:
@@ -347,7 +359,7 @@ def check_timesteps(network: Network, timesteps: int) -> int:
             f"the network is staged for {network.timesteps} timesteps, {timesteps} were asked for",
             hint=f"convert it again with --timesteps {timesteps}",
         )
-    steps = network.latency(timesteps)
+    steps = network.latency(int(timesteps))
     if steps > MAXIMUM_STEPS:
         raise UsageError(
             f"a run of {steps} steps; sums are exact up to {MAXIMUM_STEPS}",
@@ -356,8 +368,9 @@ def check_timesteps(network: Network, timesteps: int) -> int:
     return steps
 
 
-def recorded_names(network: Network, record: Sequence[str]) -> frozenset[str]:
-    """Return the populations to record; "*" means all of them."""
+def recorded_names(network: Network, record: str | Sequence[str]) -> frozenset[str]:
+    """Return the populations to record, one or several; "*" means all of them."""
+    record = [record] if isinstance(record, str) else record
     known = [p.name for p in network.populations]
     if "*" in record:
         return frozenset(known)

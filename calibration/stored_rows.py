@@ -34,12 +34,15 @@ class StoredRows:
         Of the preprocessed rows in their order.
     largest : dict of float
         The largest magnitude of each input.
+    notes : tuple of str
+        What was changed in the rows.
     """
 
     samples: dict[str, RowArray]
     labels: Labels
     rows_hash: str
     largest: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.samples.values())))
@@ -71,7 +74,7 @@ def store_rows(source: SampleSource, labels: Labels | None = None) -> StoredRows
     if labels is not None:
         source.check_labels(labels)  # of a stream only now
         own = {name: array[:count] if array.ndim else array for name, array in labels.items()}
-    return StoredRows(samples, own, source.ordered_hash, source.largest)
+    return StoredRows(samples, own, source.ordered_hash, source.largest, source.notes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,8 +141,10 @@ def read_artifact(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
         If the file is missing, damaged, of another kind, or of a newer format.
     """
     file = Path(path)
+    if file.is_dir():
+        raise ArtifactError(f"{file} is a folder", hint="give the .snn file in it")
     if not file.is_file():
-        raise ArtifactError(f"no such file: {file}")
+        raise ArtifactError(f"no such file: {file}", hint="check the path")
     try:
         with zipfile.ZipFile(file) as archive:
             _check_size(file, sum(e.file_size for e in archive.infolist()), SIZE_LIMIT)
@@ -153,6 +155,8 @@ def read_artifact(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
             return dict(content), archive.read(MODEL)
     except ArtifactError:
         raise
+    except PermissionError as error:
+        raise ArtifactError(f"cannot read {file}", why=error.strerror or str(error)) from error
     except Exception as error:  # zlib, zipfile, json and numpy have a dozen ways to say it
         raise ArtifactError(
             f"{file} is damaged or not a .snn file",

@@ -204,7 +204,16 @@ def evaluate_model(
         parity=parity,
         timing={f"{name}_seconds": value for name, value in seconds.items()},
         warnings=(*snn.warnings, *range_warnings(snn, rows), *run_warnings(measurement)),
-        notes=(*snn.notes, *run_notes(snn, steps, num_samples, measurement), *left_out),
+        notes=tuple(
+            dict.fromkeys(
+                (
+                    *snn.notes,
+                    *rows.notes,
+                    *run_notes(snn, steps, num_samples, measurement),
+                    *left_out,
+                )
+            )
+        ),
         approximations=snn.approximations,
         quantised=quantised,
         settings=settings_of(snn, backend.name, steps),

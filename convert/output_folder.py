@@ -2,7 +2,8 @@
 
 Files are written into a hidden folder on the same disk. A new output folder is that one renamed;
 in one that exists, old files of ours make way for the new ones, and come back if anything fails.
-A folder that holds anything we did not write is refused unless forced; what is foreign stays.
+What the command itself reads stays, unless it is written anew. A folder that holds anything we did
+not write is refused unless forced; what is foreign stays.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,8 @@ class OutputFolder:
         A symbolic link is followed; missing parents are made.
     force : bool
         Write into a folder that holds foreign files; they stay, files of our names are replaced.
+    inputs : collection of Path
+        Files that the command reads.
 
     Raises
     ------
@@ -40,9 +44,10 @@ class OutputFolder:
         got foreign files of our names, or the disk is full.
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
+    def __init__(self, path: Path, *, force: bool = False, inputs: Collection[Path] = ()) -> None:
         self.path = path
         self.force = force
+        self.inputs = inputs
         self._folder = path
         self._temporary: Path | None = None
         self._new_parents: list[Path] = []
@@ -126,18 +131,22 @@ class OutputFolder:
 
     def _commit(self, temporary: Path) -> None:
         new = {entry.name for entry in temporary.iterdir()} | {MARKER}
-        (temporary / MARKER).write_text(json.dumps({"files": sorted(new - {MARKER})}))
+        ours = self._ours() if self._folder.exists() else set()
+        kept = {name for name in ours - new if self._is_read(self._folder / name)}
+        (temporary / MARKER).write_text(json.dumps({"files": sorted((new | kept) - {MARKER})}))
         if not self._folder.exists():
             temporary.rename(self._folder)
             return
-        ours = self._ours()
         self._refuse_clashes(new - ours)
-        old = ours | {name for name in new if (self._folder / name).exists()}
+        old = (ours - kept) | {name for name in new if (self._folder / name).exists()}
         backup = temporary / f"{HIDDEN}{secrets.token_hex(4)}"
         backup.mkdir()
         moves = [(self._folder / name, backup / name) for name in sorted(old)]
         moves += [(temporary / name, self._folder / name) for name in sorted(new)]
         _rename_all(moves)
+
+    def _is_read(self, file: Path) -> bool:
+        return any(path.samefile(file) for path in self.inputs if path.exists())
 
     def _refuse_clashes(self, names: set[str]) -> None:
         """Refuse to replace a foreign folder, and a foreign file that was not there on entry."""

@@ -235,10 +235,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, State], float]:
                 raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
             found = (dict(content["identity"]), dict(content["stages"]), float(content["seconds"]))
     except Exception as error:  # zlib, zipfile, json and numpy have a dozen ways to say it
+        ours = is_resume_file(path)
         raise ResumeError(
-            f"{path} is damaged or no resume file",
+            f"{path} is a damaged resume file" if ours else f"{path} is no resume file",
             why=f"{type(error).__name__}: {error}",
-            hint="remove it to start anew",
+            hint="remove it to start anew" if ours else "give another name to resume from",
         ) from error
     return found
 

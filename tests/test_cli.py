@@ -1045,6 +1045,15 @@ def test_run_notes_what_is_not_as_asked_or_as_designed(run: Command, converted: 
     assert "were asked for" not in err and "a run of" not in err
 
 
+def test_run_into_the_folder_of_the_network_keeps_the_network(run: Command, tmp_path: Path) -> None:
+    assert run(*CONVERT, "--output", "made").status == 0
+    before = (tmp_path / "made" / "network.snn").read_bytes()
+    for _ in range(2):
+        result = run("run", "made/network.snn", "--eval", "test.npz", "--output", "made")
+        assert result.status == 0, result.err
+        assert (tmp_path / "made" / "network.snn").read_bytes() == before
+
+
 def test_run_has_an_accuracy_goal(run: Command, converted: Path) -> None:
     result = run("run", str(converted), "--eval", "wrong.npz", "--min-accuracy", "0.9")
     assert result.status == 4
@@ -1061,6 +1070,7 @@ def test_run_needs_rows_and_a_network(run: Command, converted: Path) -> None:
         run("run", "missing.snn", "--eval", "test.npz"),
         2,
         "error: no such file: missing.snn  [invalid-artifact]",
+        "  hint:  check the path",
     )
     refused(
         run("run", "net.onnx", "--eval", "test.npz"),
@@ -1171,7 +1181,7 @@ def test_devices_are_the_cpu_targets(run: Command, tmp_path: Path) -> None:
         run(*CONVERT, "--target", "reference", "--device", "cuda"),
         2,
         "error: target 'reference' has no option 'device'  [usage]",
-        "  hint:  known: none",
+        "  hint:  leave it out",
     )
     refused(
         run(*CONVERT, "--device", "gpu"),
@@ -1291,7 +1301,7 @@ def test_weights_of_another_run_are_refused_or_dropped(run: Command, tmp_path: P
     result = run(*TUNED, "-T", "7")
     assert result.status == 0
     assert result.err.splitlines()[0] == (
-        "note: net-reference.weights.resume of an earlier run is dropped; "
+        "note: net-reference.weights.resume of an earlier run gives way to this one's; "
         "--resume would go on from it"
     )
     assert folders(tmp_path) == ["net-reference"]
@@ -1366,7 +1376,8 @@ def test_without_resume_partial_results_are_dropped(run: Command, tmp_path: Path
     result = run(*HALVES)
     assert result.status == 0
     assert result.err.splitlines()[0] == (
-        "note: net-reference.resume of an earlier run is dropped; --resume would go on from it"
+        "note: net-reference.resume of an earlier run gives way to this one's; "
+        "--resume would go on from it"
     )
     assert folders(tmp_path) == ["net-reference"]
 

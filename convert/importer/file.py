@@ -80,7 +80,8 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise ModelFileError(f"{path} is a folder", hint="give the .onnx file in it")
         if not path.is_file():
-            raise ModelFileError(f"no such file: {path}", hint="check the path")
+            shipped = "" if path.suffix else "; shipped_model_path(NAME) has the shipped ones"
+            raise ModelFileError(f"no such file: {path}", hint=f"check the path{shipped}")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelFileError(
                 f"{path} has {path.stat().st_size:,} bytes, protobuf files have at most "

@@ -21,7 +21,7 @@ from snnconvert.backends.cpu.event_layer import EventLayer
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.plan import make_plan, number_types, state_bytes, step_bytes
 from snnconvert.backends.reference import ReferenceSimulation
-from snnconvert.convert.errors import ParityError, UnsupportedModelError, UsageError
+from snnconvert.convert.errors import DataError, ParityError, UnsupportedModelError, UsageError
 from snnconvert.convert.linear import Convolution, Dense, FloatArray, Reshape
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 from snnconvert.convert.snap import Executable
@@ -313,13 +313,39 @@ def test_a_neuron_that_it_lacks_is_refused(rng: np.random.Generator) -> None:
         CpuBackend().emit(network.replace_nodes([leaky]))
 
 
+@pytest.mark.parametrize("target", ["reference", "cpu"])
+def test_samples_that_are_no_finite_numbers_are_refused(
+    rng: np.random.Generator, target: str
+) -> None:
+    emitted = get_backend(target).emit(convolutional(rng))
+    x = images(rng, 2)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(DataError, match="hold NaN or infinite values"):
+            emitted.run(np.where(x == x.flat[5], bad, x), 4)
+    for strange in (x.astype(np.complex64), x.astype(str), x.astype(object)):
+        with pytest.raises(DataError, match="which is no number"):
+            emitted.run(strange, 4)
+
+
+def test_timesteps_are_whole_numbers(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng))
+    wrong: Any
+    for wrong in (4.0, "4", None):
+        with pytest.raises(UsageError, match="timesteps must be a whole number"):
+            simulation.run(images(rng, 1), wrong)
+    assert simulation.run(images(rng, 1), np.int64(4)).logits.shape[0] == 4  # type: ignore[arg-type]
+
+
+def test_one_population_is_recorded_by_its_name(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng))
+    assert simulation.run(images(rng, 1), 4, record="second").spikes.keys() == {"second"}
+
+
 def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> None:
     network = convolutional(rng)
     with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
         CpuBackend().emit(network, threads=0)
-    with pytest.raises(
-        UsageError, match="no option 'thread'; known: device, memory_bytes, threads"
-    ):
+    with pytest.raises(UsageError, match="no option 'thread'; did you mean 'threads'"):
         CpuBackend().emit(network, thread=2)
     needed = bytes_for(prepare(network), 1)
     text = f"one sample for one step takes {needed:,} bytes, memory_bytes is 1,000; allow at least"

@@ -288,7 +288,18 @@ def refused(path: Path) -> ArtifactError:
 
 def test_no_such_file(tmp_path: Path) -> None:
     assert refused(tmp_path / "n.snn").message == f"no such file: {tmp_path / 'n.snn'}"
-    assert refused(tmp_path).message == f"no such file: {tmp_path}"
+    assert refused(tmp_path).message == f"{tmp_path} is a folder"
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zipped(tmp_path / "n.snn", {})
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(zipfile, "ZipFile", forbidden)
+    error = refused(path)
+    assert (error.message, error.why) == (f"cannot read {path}", "Permission denied")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a zip", b"PK\x03\x04", bytes(1000)])

@@ -125,6 +125,22 @@ def test_a_second_run_replaces_its_files_and_removes_old_ones(tmp_path: Path) ->
     assert tree(tmp_path / "out") == written({"both": "new", "new": "new"})
 
 
+def test_what_a_run_reads_is_not_taken_away(tmp_path: Path) -> None:
+    """The network in a folder of ours is evaluated, and the report goes into the same folder."""
+    out = tmp_path / "out"
+    write(out, {"network.snn": "read", "report.json": "old", "curve": "old"})
+    read = [out / "network.snn", out / "report.json", tmp_path / "rows.npz", tmp_path / "gone"]
+    read[2].write_text("rows")
+    for _ in range(2):  # it stays ours: the next run does not take it for a foreign file
+        with OutputFolder(out, inputs=read) as temporary:
+            (temporary / "report.json").write_text("new")
+        assert tree(out) == written({"network.snn": "read", "report.json": "new"})
+    (tmp_path / "link").symlink_to(out / "network.snn")
+    with OutputFolder(out, inputs=[tmp_path / "link"]) as temporary:
+        (temporary / "new").write_text("")
+    assert tree(out) == written({"network.snn": "read", "new": ""})
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failed_second_run_leaves_the_first(tmp_path: Path, error: type[BaseException]) -> None:
     write(tmp_path / "out")
