@@ -51,6 +51,9 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 DEFAULT_TIMESTEPS = 64
 
+FEW_ROWS = 10
+"""Calibration rows below which a warning says so."""
+
 
 def stages_of(progress: Progress | None) -> Stage:
     """Return what names the stages of a progress callback."""
@@ -223,6 +226,7 @@ class Conversion:
             warnings=(
                 *rows.warnings,
                 *learnt.observed.warnings,
+                *self._few_rows(learnt, real=rows.given),
                 *schedule_notes,
                 *self._not_made(corrected, real=rows.given),
             ),
@@ -249,6 +253,12 @@ class Conversion:
         )
         fine = self.quantised is not None
         return replace(network, weight_bits=choices.weight_bits, fine=fine)
+
+    def _few_rows(self, learnt: Learnt, *, real: bool) -> Iterator[str]:
+        count = learnt.observed.rows
+        if real and count < FEW_ROWS and not self._exactly_quantised:
+            noun = "row tells" if count == 1 else "rows tell"
+            yield f"{count} calibration {noun} little of others; a few hundred are better"
 
     def _calibrated(self, learnt: Learnt, calibrator: CalibrationMethod) -> Network:
         observed = learnt.observed

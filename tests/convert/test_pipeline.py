@@ -130,3 +130,17 @@ def test_options_that_act_on_nothing_are_named(rng: np.random.Generator) -> None
 def test_an_output_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="no output 'z' to score; known: y"):
         snnconvert.convert_model(classifier(), timesteps=4, score_output="z")
+
+
+@pytest.mark.parametrize("count", [1, 9, 10])
+def test_few_calibration_rows_are_warned_of(count: int) -> None:
+    x, _ = rows("calibration", count)
+    told = [w for w in converted(x, corrections="none").warnings if "calibration row" in w]
+    assert told == (
+        []
+        if count == 10
+        else [
+            f"{count} calibration row{' tells' if count == 1 else 's tell'} little of others; "
+            "a few hundred are better"
+        ]
+    )
