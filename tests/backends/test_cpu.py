@@ -329,11 +329,12 @@ def test_samples_that_are_no_finite_numbers_are_refused(
 
 def test_timesteps_are_whole_numbers(rng: np.random.Generator) -> None:
     simulation = CpuBackend().emit(convolutional(rng))
-    wrong: Any
-    for wrong in (4.0, "4", None):
+    given: Any
+    for given in (4.0, "4", None):
         with pytest.raises(UsageError, match="timesteps must be a whole number"):
-            simulation.run(images(rng, 1), wrong)
-    assert simulation.run(images(rng, 1), np.int64(4)).logits.shape[0] == 4  # type: ignore[arg-type]
+            simulation.run(images(rng, 1), given)
+    given = np.int64(4)  # out of an array of steps
+    assert simulation.run(images(rng, 1), given).logits.shape[0] == 4
 
 
 def test_one_population_is_recorded_by_its_name(rng: np.random.Generator) -> None:
