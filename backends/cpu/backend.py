@@ -46,7 +46,7 @@ class NodeTime(NamedTuple):
     ----------
     name : str
     kernel : str
-        How it was computed: "patterns", "events", "constant" or "dense".
+        How it was computed: "patterns", "short_patterns", "events", "constant" or "dense".
     seconds : float
     """
 

@@ -1,7 +1,7 @@
 """Which kernel is cheapest for a layer, from its shape and how often its inputs spike.
 
-Costs are nanoseconds for one position and one step, fitted to measurements on processors of 2.5
-to 3.1 GHz with 64 and 32 bytes a register (benchmarks/README.md); what counts is how they compare.
+Costs are nanoseconds for one position and one step, fitted to measurements with 64 and 32 bytes a
+register (benchmarks/README.md); what counts is how they compare.
 They decide speed alone: every kernel gives the same spikes.
 """
 
@@ -14,23 +14,27 @@ import numpy as np
 
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import padded
-from snnconvert.backends.cpu.kernels.layer import PATTERNS, Method
+from snnconvert.backends.cpu.kernels.layer import GROUPS, UNIT, Method
+from snnconvert.backends.cpu.kernels.native import processor
 
 MOST_TABLE = 2**26
 """Bytes of a layer's tables of patterns."""
 
-PER_ROW, PER_VECTOR, PER_EVENT_VECTOR = 0.3, 0.6, 0.5
-"""Finding a row, and adding one vector of it: of patterns, and of events."""
+PER_ROW, PER_REGISTER = 0.12, 0.17
+"""Finding a row of patterns, and adding what one register holds of it."""
 
-PER_LIST, PER_TAP, PER_BYTE = 10.0, 3.0, 0.5
+PER_EVENT, PER_EVENT_REGISTER = 0.08, 0.16
+"""The same for a row of an event."""
+
+PER_LIST, PER_TAP, PER_BYTE = 17.0, 1.5, 1.0
 """Going through a list of any length, copying the events of a tap into it, and finding those of a
 byte of spikes."""
 
-SLOWER = ((2**17, 1.0), (2**20, 1.3), (2**23, 1.8))
-"""How much longer a vector takes from a table of up to so many bytes."""
+OF_PATTERNS = ((2**17, 1.0), (2**19, 1.3), (2**21, 2.4), (MOST_TABLE, 3.5))
+"""How much longer a row of patterns takes from a table of up to so many bytes."""
 
-FAR = 2.5
-"""The same for larger tables."""
+OF_EVENTS = ((2**17, 1.0), (2**20, 1.4), (2**23, 1.8), (MOST_TABLE, 2.5))
+"""The same for rows of events."""
 
 
 def density(arriving: Arriving, steps: int) -> float:
@@ -48,30 +52,53 @@ def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Met
     Tables are those of all its feeds, also of those that bring nothing yet.
     """
     parts = [part for part in arriving if not layer.feeds[part.feed].diagonal]
-    row = layer.channels * (2 if layer.numbers.narrow else 4)
-    vectors = layer.channels / layer.form("events").lanes
-    patterns = events = 0.0
-    blocks_of_rows = [
-        len(taps.weights) * padded(taps.weights.shape[1]) // 8
+    tables = [
+        len(taps.weights) * padded(taps.weights.shape[1])
         for taps in layer.feeds
         if not taps.diagonal
     ]
-    pattern_table = sum(blocks_of_rows) * PATTERNS * row
-    rows_table = sum(blocks_of_rows) * 8 * layer.channels * layer.numbers.weight_bytes
+    inputs = sum(tables)
+    costs = {method: _of_patterns(layer, parts, inputs, method) for method in GROUPS}
+    costs["events"] = _of_events(layer, parts, steps, inputs)
+    return min(costs, key=lambda method: costs[method])
+
+
+def _of_patterns(
+    layer: EventLayer, parts: Sequence[Arriving], inputs: int, method: Method
+) -> float:
+    """Return the cost of patterns: infinite where their tables are too large."""
+    rows = sum(1 << size for size in GROUPS[method])
+    number = layer.form(method).sum_bytes
+    table = inputs // UNIT * rows * layer.channels * number
+    if table > MOST_TABLE:
+        return math.inf
+    arrived: float = sum(_taps_each(layer, part) * part.bits.shape[-1] for part in parts)
+    registers = _registers(layer.channels * number)
+    each = PER_ROW + PER_REGISTER * registers * _farther(OF_PATTERNS, table)
+    return arrived * 8 / UNIT * len(GROUPS[method]) * each
+
+
+def _of_events(layer: EventLayer, parts: Sequence[Arriving], steps: int, inputs: int) -> float:
+    events = taps = width = 0.0
     for part in parts:
-        taps, width = layer.feeds[part.feed], part.bits.shape[-1]
-        each = len(taps.sources) / max(layer.positions, 1)
-        patterns += each * width
-        events += each * 8 * width * density(part, steps)
-    taps_each = sum(len(layer.feeds[p.feed].sources) for p in parts) / max(layer.positions, 1)
-    width = sum(part.bits.shape[1] * part.bits.shape[-1] for part in parts) / layer.positions
-    lists = PER_LIST + taps_each * PER_TAP + width * PER_BYTE
-    by_pattern = patterns * (PER_ROW + PER_VECTOR * vectors * _memory(pattern_table))
-    by_pattern = math.inf if pattern_table > MOST_TABLE else by_pattern
-    by_event = lists + events * (PER_ROW + PER_EVENT_VECTOR * vectors * _memory(rows_table))
-    return "patterns" if by_pattern <= by_event else "events"
+        each, arrived = _taps_each(layer, part), part.bits.shape[-1]
+        taps += each
+        events += each * 8 * arrived * density(part, steps)
+        width += part.bits.shape[1] * arrived / layer.positions
+    table = inputs * layer.channels * layer.numbers.weight_bytes
+    registers = _registers(layer.channels * layer.form("events").partial_bytes)
+    row = PER_EVENT + PER_EVENT_REGISTER * registers * _farther(OF_EVENTS, table)
+    return PER_LIST + taps * PER_TAP + width * PER_BYTE + events * row
 
 
-def _memory(table: int) -> float:
-    """Return how much longer a vector takes from a table of that size."""
-    return next((times for size, times in SLOWER if table <= size), FAR)
+def _taps_each(layer: EventLayer, part: Arriving) -> float:
+    return len(layer.feeds[part.feed].sources) / max(layer.positions, 1)
+
+
+def _registers(size: int) -> float:
+    return max(size / processor().register_bytes, 1.0)
+
+
+def _farther(sizes: Sequence[tuple[int, float]], table: int) -> float:
+    """Return how much longer a row takes from a table of that size."""
+    return next((times for size, times in sizes if table <= size), sizes[-1][1])

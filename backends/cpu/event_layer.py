@@ -119,7 +119,7 @@ class EventLayer:
         return self._forms[key]
 
     def _form(self, method: Method, steps: int) -> Form:
-        narrow, patterns = self.numbers.narrow, method == "patterns"
+        narrow, patterns = self.numbers.narrow, method != "events"
         rows = 0 if patterns or narrow else self.numbers.rows_together
         even = self.channels % (2 * LANES) == 0
         lanes = 2 * LANES if (narrow or rows) and even else LANES
@@ -181,7 +181,7 @@ class EventLayer:
 
         Parameters
         ----------
-        method : {"patterns", "events"}
+        method : {"patterns", "short_patterns", "events"}
         membranes : Membranes
             Advanced in place.
         arriving : sequence of Arriving

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.fixed_point import padded
-from snnconvert.backends.cpu.kernels.layer import PATTERNS, Form
+from snnconvert.backends.cpu.kernels.layer import UNIT, Form
 
 Table = npt.NDArray[Any]
 
@@ -80,21 +80,24 @@ def _pairs(full: npt.NDArray[np.int32], form: Form) -> npt.NDArray[np.int32]:
 
 
 def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
-    """Return the sums of all patterns, (blocks, groups of eight inputs, 256 x channels + stagger).
+    """Return the sums of all patterns, (blocks, units of inputs, numbers of their tables).
 
     Each half of a group's table is the half before it plus the row of one more input.
     """
     blocks, inputs, outputs = weights.shape
-    groups, channels = padded(inputs) // 8, form.blocks * form.channels
-    rows = np.zeros((blocks, groups * 8, channels), _number(form.sum_bytes))
+    units, channels = padded(inputs) // UNIT, form.blocks * form.channels
+    rows = np.zeros((blocks, units * UNIT, channels), _number(form.sum_bytes))
     rows[:, :inputs, :outputs] = weights
-    grouped = rows.reshape(blocks, groups, 8, channels)
-    whole = arena.zeros((blocks, groups, form.group_bytes // form.sum_bytes), rows.dtype)
-    table = whole[..., : PATTERNS * channels].reshape(blocks, groups, PATTERNS, channels)
-    assert np.may_share_memory(table, whole)
-    for bit in range(8):
-        half = 1 << bit
-        np.add(table[:, :, :half], grouped[:, :, bit, None], out=table[:, :, half : 2 * half])
+    rows = rows.reshape(blocks, units, UNIT, channels)
+    whole = arena.zeros((blocks, units, form.unit_bytes // form.sum_bytes), rows.dtype)
+    for first, count, place in form.groups:
+        begin = place // form.sum_bytes
+        part = whole[..., begin : begin + channels * 2**count]
+        table = part.reshape(blocks, units, 2**count, channels)
+        assert np.may_share_memory(table, whole)
+        for bit in range(count):
+            half, row = 1 << bit, rows[:, :, first + bit, None]
+            np.add(table[:, :, :half], row, out=table[:, :, half : 2 * half])
     return whole
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from snnconvert.convert.snap import Executable
 
 many = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 some = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def bytes_for(executable: Executable, steps: int) -> int:
@@ -97,7 +98,7 @@ def test_any_network_equals_the_reference(case: Case) -> None:
 
 
 @many
-@given(cases(), st.sampled_from(["patterns", "events"]), st.sampled_from([None, 3, 8, 16]))
+@given(cases(), st.sampled_from(METHODS), st.sampled_from([None, 3, 8, 16]))
 def test_every_kernel_equals_the_reference(case: Case, method: Method, bits: int | None) -> None:
     """Also where another one is cheaper; sums of few bits take narrow numbers or short rows."""
     network = replace(case.network, weight_bits=bits)
@@ -139,7 +140,7 @@ class PoisonedWorkspace(Workspace):
 
 
 @some
-@given(cases(), st.integers(1, 5), st.integers(1, 3), st.sampled_from([None, "patterns", "events"]))
+@given(cases(), st.integers(1, 5), st.integers(1, 3), st.sampled_from([None, *METHODS]))
 def test_chunks_and_threads_change_nothing(
     case: Case, chunk: int, threads: int, method: Method | None
 ) -> None:
@@ -260,8 +261,8 @@ def broken(simulation: CpuSimulation, target: str, error: float) -> CpuSimulatio
     """The simulation with sums into a node that are a little off."""
     layer = simulation.program.layers[target]
     assert isinstance(layer, EventLayer)
-    patterns, events = layer.tables("patterns"), layer.tables("events")
-    for table in (*patterns.own, *events.own, events.rows):
+    tables = [layer.tables(method) for method in METHODS]
+    for table in (array for held in tables for array in (*held.own, held.rows)):
         if table is None:
             continue
         table += table.dtype.type(round(error / layer.numbers.unit))
@@ -495,7 +496,7 @@ def test_the_profile_names_every_node_and_its_kernel(rng: np.random.Generator) -
     assert [(t.name, t.kernel) for t in times] == [
         ("first", "constant"),
         ("second", "patterns"),
-        ("y", "patterns"),
+        ("y", "short_patterns"),
     ]
     assert all(t.seconds >= 0 for t in times)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,7 @@ from snnconvert.convert.linear import (
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Reset
 
 many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def applied(taps: Taps, x: FloatArray, outputs: int) -> FloatArray:
@@ -207,6 +208,7 @@ def arriving(inputs: int, share: float) -> Arriving:
 def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
     assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)], 32) == "events"
     assert cheapest(layer_of(16, 16), [arriving(16, 0.2)], 32) == "patterns"
+    assert cheapest(layer_of(32, 512), [arriving(512, 0.3)], 32) == "short_patterns"
     assert density(arriving(1024, 0.25), 32) == pytest.approx(0.25, abs=0.01)
 
 
@@ -221,6 +223,10 @@ FORMS: list[tuple[Method, int, int, int, int, str]] = [
     ("patterns", 33, 48, 3, 32, "patterns_16x3x1_2x6_narrow"),
     ("patterns", 130, 64, 3, 32, "patterns_32x2x1_2x0_narrow"),
     ("patterns", 16, 130, 2**14, 32, "patterns_16x3x3_2x2_wide"),
+    ("short_patterns", 33, 48, 3, 32, "short_patterns_16x3x1_2x6_narrow"),
+    ("short_patterns", 130, 64, 3, 32, "short_patterns_32x2x1_2x0_narrow"),
+    ("short_patterns", 16, 130, 2**14, 32, "short_patterns_16x3x3_2x2_wide"),
+    ("short_patterns", 64, 32, 2**14, 64, "short_patterns_16x2x1_2x8_wide"),
     ("events", 130, 256, 3, 64, "events_32x8x1_1x0_narrow_rows8"),
     ("events", 130, 256, 3, 32, "events_32x4x2_1x0_narrow_rows8"),
     ("events", 130, 48, 3, 16, "events_16x3x1_1x0_narrow_rows8"),
@@ -304,14 +310,14 @@ def test_spikes_in_other_steps_do_not_count() -> None:
 
 
 def test_tables_of_feeds_that_bring_nothing_yet_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**20)
+    monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**18)
     node, taps = population(16), [one_block(np.ones((n, 16))) for n in (16, 1024)]
     numbers = fixed_point(node, taps)
     assert numbers is not None
     layer = EventLayer(node, taps, numbers, Arena())
     assert cheapest(layer, [arriving(16, 0.9)], 32) == "events"
     monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**21)
-    assert cheapest(layer, [arriving(16, 0.9)], 32) == "patterns"
+    assert cheapest(layer, [arriving(16, 0.9)], 32) == "short_patterns"
 
 
 @pytest.mark.parametrize(("size", "integers"), [(2**16, True), (2**16 + 1, False)])
@@ -423,7 +429,7 @@ def rows_without_weights() -> Network:
     )
 
 
-@pytest.mark.parametrize("method", ["patterns", "events"])
+@pytest.mark.parametrize("method", METHODS)
 def test_rows_of_zeros_beside_a_shortcut(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
     simulation = CpuSimulation(prepare(rows_without_weights()))

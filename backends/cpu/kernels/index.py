@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite.ir import IntType
 
-from snnconvert.backends.cpu.kernels.emitter import BYTE, LONG, SHORT, Emitter, vector
+from snnconvert.backends.cpu.kernels.emitter import LONG, SHORT, Emitter, constants, vector
 from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
 if TYPE_CHECKING:
     from snnconvert.backends.cpu.calls import Calls
+
+WORD = 8
+"""Bytes of a machine word."""
 
 SLACK = 32
 """Bytes behind the last event that readers may load and writers may overwrite."""
 
 
 @cache
-def _kernel() -> Kernel:
-    return compile_kernel("events", _emit())
+def _kernel(width: int) -> Kernel:
+    return compile_kernel(f"events_{width}", _emit(width))
 
 
 @cache
@@ -33,11 +37,11 @@ def _positions() -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(table).view(np.uint8)
 
 
-def _emit() -> str:
-    """Arguments: first and last position, steps, spikes, bytes a row, ends, events, table."""
-    e = Emitter("events")
-    first, last, steps, spikes, width, ends, events, table = (e.argument(i) for i in range(8))
-    room = e.multiply(steps, e.multiply(width, LONG(16)))  # of a position, were all its bits set
+def _emit(width: int) -> str:
+    """Arguments: first and last position, steps, spikes, ends, events, table."""
+    e = Emitter(f"events_{width}")
+    first, last, steps, spikes, ends, events, table = (e.argument(i) for i in range(7))
+    room = e.multiply(steps, LONG(16 * width))  # of a position, were all its bits set
     item = e.variable(e.add(events, e.multiply(first, room)))
     with e.loop(first, last) as position:
         place = e.multiply(position, e.add(steps, LONG(1)))
@@ -46,16 +50,38 @@ def _emit() -> str:
         with e.loop(rows, e.add(rows, steps)) as row:
             e.store(e.get(item), e.get(end))
             e.set(end, e.add(e.get(end), LONG(8)))
-            bits = e.add(spikes, e.multiply(row, width))
-            with e.loop(LONG(0), width) as group:
-                byte = e.load_wide(e.add(bits, group), BYTE)
-                entry = e.add(table, e.multiply(byte, LONG(16)))
-                channel = e.builder.trunc(e.multiply(group, LONG(8)), SHORT)
-                places = e.add(e.load(entry, vector(SHORT, 8)), e.splat(channel, 8))
-                e.store(places, e.get(item))
-                e.set(item, e.add(e.get(item), e.multiply(e.bits_set(byte), LONG(2))))
+            bits = e.add(spikes, e.multiply(row, LONG(width)))
+            _list_step(e, bits, width, item, table)
         e.store(e.get(item), e.get(end))
     return e.text()
+
+
+def _list_step(e: Emitter, bits: Any, width: int, item: Any, table: Any) -> None:
+    """Write the channels of a position and step: words, and what is left of one."""
+    words = width // WORD
+    if words == 1:
+        _list_word(e, e.load(bits, LONG), WORD, item, table, SHORT(0))
+    elif words:
+        with e.loop(LONG(0), LONG(words)) as number:
+            word = e.load(e.add(bits, e.multiply(number, LONG(WORD))), LONG)
+            channel = e.builder.trunc(e.multiply(number, LONG(8 * WORD)), SHORT)
+            _list_word(e, word, WORD, item, table, channel)
+    left = width % WORD
+    if left:
+        word = e.load_wide(bits, IntType(8 * left), WORD * words)
+        _list_word(e, word, left, item, table, SHORT(8 * WORD * words))
+
+
+def _list_word(e: Emitter, word: Any, size: int, item: Any, table: Any, channel: Any) -> None:
+    """Write the channels of the spikes in so many bytes, the first of them given."""
+    first = e.splat(channel, 8)
+    for k in range(size):
+        # A byte's places lie 16 bytes apart: the pattern is cut out times 16.
+        pattern = e.builder.and_(e.shift_right(word, 8 * k - 4), LONG(0xFF0))
+        places = e.load(e.add(table, pattern), vector(SHORT, 8))
+        inside = constants(SHORT, [8 * k] * 8)
+        e.store(e.add(places, first, inside), e.get(item))
+        e.set(item, e.add(e.get(item), e.multiply(e.bits_set(pattern), LONG(2))))
 
 
 class Memory(Protocol):
@@ -92,6 +118,6 @@ def events_of(
     events = memory.array(f"events {name}", 8 * spikes.size + SLACK, np.uint16)
     arrays = spikes, ends, events, _positions()
     at = [array.ctypes.data for array in arrays]
-    arguments = np.array([0, 0, steps, at[0], width, *at[1:]], np.int64)
-    calls.add(_kernel(), arguments, positions, arrays)
+    arguments = np.array([0, 0, steps, *at], np.int64)
+    calls.add(_kernel(width), arguments, positions, arrays)
     return ends

@@ -9,13 +9,14 @@ Two ways to sum:
 
 - *patterns*: eight inputs are one byte of spikes, and a table has the summed rows of all its 256
   patterns. One vector addition stands for eight inputs whether they spike or not: for narrow
-  layers, whose tables stay in the cache.
+  layers, whose tables stay in the cache. *Short patterns* of five or six inputs take half as many
+  additions more from tables of a quarter of the size.
 - *events*: a list of the inputs that spiked; one addition a spike. For wide and quiet layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -23,7 +24,6 @@ from typing import Any, Literal
 from llvmlite import ir
 
 from snnconvert.backends.cpu.kernels.emitter import (
-    BYTE,
     DOUBLE,
     INT,
     LONG,
@@ -34,7 +34,7 @@ from snnconvert.backends.cpu.kernels.emitter import (
 )
 from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
-Method = Literal["patterns", "events"]
+Method = Literal["patterns", "short_patterns", "events"]
 
 HEADER = 18
 """Arguments in front of the feeds."""
@@ -42,12 +42,15 @@ HEADER = 18
 FEED = 7
 """Arguments of a feed."""
 
-PATTERNS = 256
-"""Patterns of the eight spikes in a byte."""
+UNIT = 16
+"""Inputs whose tables of patterns belong together."""
+
+GROUPS: Mapping[Method, tuple[int, ...]] = {"patterns": (8, 8), "short_patterns": (6, 5, 5)}
+"""How many inputs of a unit a row stands for, one group after the other."""
 
 STAGGER = 192
-"""Bytes between the tables of two groups of eight inputs. All of them are asked for the row of no
-spikes most of the time; side by side these rows would share a few sets of the first-level cache."""
+"""Bytes between the tables of two groups. All of them are asked for the row of no spikes most of
+the time; side by side these rows would share a few sets of the first-level cache."""
 
 COPIED = 16
 """Events of a tap that are copied at once."""
@@ -72,7 +75,7 @@ class Form:
 
     Attributes
     ----------
-    method : {"patterns", "events"}
+    method : {"patterns", "short_patterns", "events"}
     lanes : int
         Channels in a vector: 16, or 32 of narrow numbers.
     vectors : int
@@ -134,9 +137,21 @@ class Form:
         return self.blocks * self.channels * self.weight_bytes
 
     @property
-    def group_bytes(self) -> int:
-        """Bytes from the rows of one group of eight inputs to those of the next."""
-        return PATTERNS * self.row_bytes + STAGGER
+    def groups(self) -> list[tuple[int, int, int]]:
+        """Of each group of a unit: its first input, its inputs, the first byte of its rows."""
+        found, first, place = [], 0, 0
+        for inputs in GROUPS[self.method]:
+            found.append((first, inputs, place))
+            first, place = first + inputs, place + self._table_bytes(inputs)
+        return found
+
+    @property
+    def unit_bytes(self) -> int:
+        """Bytes from the tables of one unit to those of the next."""
+        return sum(self._table_bytes(inputs) for inputs in GROUPS[self.method])
+
+    def _table_bytes(self, inputs: int) -> int:
+        return (self.row_bytes << inputs) + STAGGER
 
     @property
     def sum_bytes(self) -> int:
@@ -266,7 +281,7 @@ class _Layer:
             feed = _Feed(e, f)
             with feed.taps(position) as (source, table):
                 source = e.add(source, e.multiply(step, feed.step))
-                if form.method == "patterns":
+                if form.method != "events":
                     e.choose(
                         e.equal(feed.kind, LONG(ROWS)),
                         lambda: self._add_patterns(sums, feed, source, table, block),
@@ -280,34 +295,45 @@ class _Layer:
     def _add_patterns(self, sums: Any, feed: Any, source: Any, table: Any, block: Any) -> None:
         e, form = self.e, self.form
         inside = e.add(table, e.multiply(block, LONG(self.block_bytes)))
-        group_bytes = form.group_bytes
         if form.width:
-            for j, group, offset in self._row_offsets(source, len(sums)):
-                self._add_row(sums[j], e.add(inside, offset), group * group_bytes)
+            for step, unit, word, bit in self._units(source, len(sums)):
+                self._add_unit(sums[step], inside, unit * form.unit_bytes, word, bit)
             return
-        with e.loop(LONG(0), feed.groups) as group:
-            rows, at = e.add(inside, e.multiply(group, LONG(group_bytes))), e.add(source, group)
+        units = e.shift_right(feed.width, 1)
+        with e.loop(LONG(0), units) as unit:
+            rows = e.add(inside, e.multiply(unit, LONG(form.unit_bytes)))
+            at = e.add(source, e.multiply(unit, LONG(UNIT // 8)))
             for j, step_sums in enumerate(sums):
-                pattern = e.load_wide(e.add(at, e.multiply(feed.step, LONG(j))), BYTE)
-                self._add_row(step_sums, e.add(rows, e.multiply(pattern, LONG(form.row_bytes))))
+                word = e.load_wide(e.add(at, e.multiply(feed.step, LONG(j))), SHORT)
+                self._add_unit(step_sums, rows, 0, word, 0)
 
-    def _row_offsets(self, source: Any, steps: int) -> Iterator[tuple[int, int, Any]]:
-        """Yield (step, group, bytes to the row of its pattern in the group's table).
+    def _units(self, source: Any, steps: int) -> Iterator[tuple[int, int, Any, int]]:
+        """Yield (step, unit, spikes, its first bit in them).
 
-        Eight patterns come with one load: loads are what the kernel has most of.
+        Four units come with one load: loads are what the kernel has most of.
         """
-        e, width, row = self.e, self.form.width, self.form.row_bytes
+        e, size, each = self.e, steps * self.form.width, UNIT // 8
+        for place in range(0, size, each):
+            inside = place % WORD
+            if place - inside + WORD > size:
+                word, inside = e.load_wide(source, SHORT, place), 0
+            elif inside == 0:
+                word = e.load(source, LONG, place)
+            step, byte = divmod(place, self.form.width)
+            yield step, byte // each, word, 8 * inside
+
+    def _add_unit(self, sums: Any, tables: Any, offset: int, word: Any, bit: int) -> None:
+        """Add a row of each group of a unit, whose spikes begin at a bit of a word."""
+        e, row = self.e, self.form.row_bytes
         shift = row.bit_length() - 1
-        for place in range(0, steps * width, WORD):
-            if place + WORD > steps * width or row != 1 << shift:
-                for at in range(place, min(place + WORD, steps * width)):
-                    pattern = e.load_wide(source, BYTE, at)
-                    yield *divmod(at, width), e.multiply(pattern, LONG(row))
-                continue
-            word = e.load(source, LONG, place)
-            for k in range(WORD):
-                moved = e.shift_right(word, 8 * k - shift)
-                yield *divmod(place + k, width), e.builder.and_(moved, LONG(0xFF << shift))
+        for first, inputs, place in self.form.groups:
+            if row == 1 << shift:
+                moved = e.shift_right(word, bit + first - shift)
+                pattern = e.builder.and_(moved, LONG((1 << inputs) - 1 << shift))
+            else:
+                moved = e.shift_right(word, bit + first)
+                pattern = e.multiply(e.builder.and_(moved, LONG((1 << inputs) - 1)), LONG(row))
+            self._add_row(sums, e.add(tables, pattern), offset + place)
 
     def _add_row(self, sums: Any, address: Any, offset: int = 0) -> None:
         e = self.e
@@ -433,7 +459,7 @@ class _Feed:
     def __init__(self, e: Emitter, index: Any) -> None:
         self.e = e
         at = e.add(e.arguments_address, LONG(8 * HEADER), e.multiply(index, LONG(8 * FEED)))
-        (self.kind, self.source, self.starts, self._taps, self.step, self.groups) = (
+        (self.kind, self.source, self.starts, self._taps, self.step, self.width) = (
             e.load(at, LONG, 8 * i) for i in range(6)
         )
         self.shift = e.load(at, LONG, 48)
