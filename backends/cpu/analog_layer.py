@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from snnconvert.backends.cpu.calls import Calls, Membranes, Workspace, header
 from snnconvert.backends.cpu.fixed_point import LANES, by_position, padded
-from snnconvert.backends.cpu.kernels.layer import Form, layer_kernel
+from snnconvert.backends.cpu.kernels.compiled import layer_kernel
+from snnconvert.backends.cpu.kernels.layer import Form
 from snnconvert.backends.cpu.layout import from_stored, stored_shape
 from snnconvert.backends.cpu.sent import Bits
 from snnconvert.backends.cpu.taps import channels_of, positions_of

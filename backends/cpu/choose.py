@@ -16,6 +16,7 @@ from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.fixed_point import padded
 from snnconvert.backends.cpu.kernels.layer import GROUPS, UNIT, Method
 from snnconvert.backends.cpu.kernels.native import processor
+from snnconvert.backends.cpu.kernels.tiles import TILE
 
 MOST_TABLE = 2**26
 """Bytes of a layer's tables of patterns."""
@@ -29,6 +30,10 @@ PER_EVENT, PER_EVENT_REGISTER = 0.08, 0.16
 PER_LIST, PER_TAP, PER_BYTE = 17.0, 1.5, 1.0
 """Going through a list of any length, copying the events of a tap into it, and finding those of a
 byte of spikes."""
+
+PER_PRODUCT, PER_CHUNK, PER_COLUMN = 5.0, 0.5, 0.6
+"""A product of two tiles, of sixteen steps; writing the bytes of 64 inputs, and putting together
+the sums of sixteen channels."""
 
 OF_PATTERNS = ((2**17, 1.0), (2**19, 1.3), (2**21, 2.4), (MOST_TABLE, 3.5))
 """How much longer a row of patterns takes from a table of up to so many bytes."""
@@ -60,6 +65,8 @@ def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Met
     inputs = sum(tables)
     costs = {method: _of_patterns(layer, parts, inputs, method) for method in GROUPS}
     costs["events"] = _of_events(layer, parts, steps, inputs)
+    if layer.tiled:
+        costs["tiles"] = _of_tiles(layer, parts, steps)
     return min(costs, key=lambda method: costs[method])
 
 
@@ -89,6 +96,15 @@ def _of_events(layer: EventLayer, parts: Sequence[Arriving], steps: int, inputs:
     registers = _registers(layer.channels * layer.form("events").partial_bytes)
     row = PER_EVENT + PER_EVENT_REGISTER * registers * _farther(OF_EVENTS, table)
     return PER_LIST + taps * PER_TAP + width * PER_BYTE + events * row
+
+
+def _of_tiles(layer: EventLayer, parts: Sequence[Arriving], steps: int) -> float:
+    """Return the cost of products of tiles, which does not depend on the spikes."""
+    form = layer.form("tiles")
+    chunks = sum(layer.chunks(part.feed) for part in parts)
+    columns = form.vectors * form.weight_bytes * form.blocks
+    products = columns * chunks * -(-steps // TILE)
+    return products / steps * PER_PRODUCT + chunks * form.blocks * PER_CHUNK + columns * PER_COLUMN
 
 
 def _taps_each(layer: EventLayer, part: Arriving) -> float:

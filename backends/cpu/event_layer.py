@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.calls import Arguments, Calls, Membranes, Workspace, header
 from snnconvert.backends.cpu.fixed_point import LANES, FixedPoint, padded
+from snnconvert.backends.cpu.kernels.compiled import layer_kernel
 from snnconvert.backends.cpu.kernels.index import SLACK, events_of
 from snnconvert.backends.cpu.kernels.layer import (
     BLOCK,
@@ -24,10 +26,11 @@ from snnconvert.backends.cpu.kernels.layer import (
     TABLE,
     Form,
     Method,
-    layer_kernel,
 )
 from snnconvert.backends.cpu.kernels.native import processor
+from snnconvert.backends.cpu.kernels.tiles import FURTHEST, scratch_numbers
 from snnconvert.backends.cpu.sent import Bits
+from snnconvert.backends.cpu.slots import chunks_of, fit_tiles, slots_of
 from snnconvert.backends.cpu.tables import Table, make_rows, make_table
 from snnconvert.backends.cpu.taps import Taps, channels_of, positions_of
 from snnconvert.convert.network import Population, Readout
@@ -74,9 +77,9 @@ class LayerTables:
     Attributes
     ----------
     own : list of array or None
-        Of each feed: patterns, or one weight a channel; None: rows of events.
+        Of each feed: patterns, tiles, or one weight a channel; None: rows of events.
     rows : (blocks of channels, rows, channels) array
-        Of events, all feeds.
+        Of events, all feeds; of tiles bytes without a spike.
     first : list of int
         The first row of each feed.
     """
@@ -111,6 +114,12 @@ class EventLayer:
         self._silent = np.zeros((1, self.channels), np.int32)
         self._never = np.full((1, self.channels), np.iinfo(np.int32).max, np.int32)
 
+    @cached_property
+    def tiled(self) -> bool:
+        """Whether this processor and the layer's taps allow tiles."""
+        rows = [taps for taps in self.feeds if not taps.diagonal]
+        return processor().tiles and bool(rows) and all(map(fit_tiles, rows))
+
     def form(self, method: Method, steps: int = MOST_STEPS) -> Form:
         """Return the form of the kernel for so many steps."""
         key = (method, steps)
@@ -119,29 +128,54 @@ class EventLayer:
         return self._forms[key]
 
     def _form(self, method: Method, steps: int) -> Form:
-        narrow, patterns = self.numbers.narrow, method != "events"
-        rows = 0 if patterns or narrow else self.numbers.rows_together
-        even = self.channels % (2 * LANES) == 0
-        lanes = 2 * LANES if (narrow or rows) and even else LANES
-        groups = self.channels // lanes
-        largest = LARGEST_BLOCK
-        if not patterns:
-            sum_bytes = 2 if narrow or rows else 4
-            largest = max(SUMMING * processor().register_bytes // (lanes * sum_bytes), 1)
-        vectors = max(v for v in range(1, largest + 1) if groups % v == 0)
+        if method == "events":
+            return self._form_of_events()
+        if method == "tiles":
+            vectors, blocks = _blocks(self.channels // LANES, LARGEST_BLOCK)
+            digits = self.numbers.digits
+            return Form(method, LANES, vectors, 1, blocks, weight_bytes=digits, **self._kind())
+        narrow = self.numbers.narrow
+        lanes = self._lanes(narrow)
+        vectors, blocks = _blocks(self.channels // lanes, LARGEST_BLOCK)
         return Form(
             method,
             lanes,
             vectors,
-            _together(steps, ACCUMULATORS // vectors) if patterns else 1,
-            blocks=groups // vectors,
-            width=self._width() if patterns else 0,
+            _together(steps, ACCUMULATORS // vectors),
+            blocks,
+            width=self._width(),
             narrow=narrow,
-            weight_bytes=(2 if narrow else 4) if patterns else self.numbers.weight_bytes,
-            together_rows=rows,
-            to_zero=isinstance(self.node, Population) and self.node.reset == "zero",
-            fires=isinstance(self.node, Population),
+            weight_bytes=2 if narrow else 4,
+            **self._kind(),
         )
+
+    def _form_of_events(self) -> Form:
+        narrow = self.numbers.narrow
+        rows = 0 if narrow else self.numbers.rows_together
+        short = narrow or rows > 0
+        lanes = self._lanes(short)
+        largest = SUMMING * processor().register_bytes // (lanes * (2 if short else 4))
+        vectors, blocks = _blocks(self.channels // lanes, max(largest, 1))
+        return Form(
+            "events",
+            lanes,
+            vectors,
+            1,
+            blocks,
+            narrow=narrow,
+            weight_bytes=self.numbers.weight_bytes,
+            together_rows=rows,
+            **self._kind(),
+        )
+
+    def _kind(self) -> dict[str, bool]:
+        if isinstance(self.node, Readout):
+            return {"to_zero": False, "fires": False}
+        return {"to_zero": self.node.reset == "zero", "fires": True}
+
+    def _lanes(self, short: bool) -> int:
+        """Return the channels of a vector: twice as many of short numbers."""
+        return 2 * LANES if short and self.channels % (2 * LANES) == 0 else LANES
 
     def _width(self) -> int:
         """Return the bytes of the sources of rows, 0 where they differ or are many."""
@@ -153,6 +187,9 @@ class EventLayer:
         if method not in self._tables:
             form, weights = self.form(method), self.numbers.weights
             rows, first = make_rows(weights if method == "events" else (), form, self._arena)
+            if method == "tiles":
+                widest = max(padded(w.shape[1]) // 8 for w in weights if w.ndim > 2)
+                rows = np.zeros((1, FURTHEST * widest + 8), np.uint8)
             own = [
                 make_table(w, form, self._arena) if method != "events" or w.ndim == 2 else None
                 for w in weights
@@ -181,7 +218,7 @@ class EventLayer:
 
         Parameters
         ----------
-        method : {"patterns", "short_patterns", "events"}
+        method : {"patterns", "short_patterns", "events", "tiles"}
         membranes : Membranes
             Advanced in place.
         arriving : sequence of Arriving
@@ -212,7 +249,7 @@ class EventLayer:
             for at, part in enumerate(arriving)
             if method == "events" and not self.feeds[part.feed].diagonal
         ]
-        scratch = self._scratch(length, arriving) if method == "events" else 0
+        scratch = self._scratch(method, length, arriving)
         held = [membranes.voltage, membranes.counts, out, *(part.bits for part in arriving)]
         for sample in range(len(out)):
             own = arguments + sample * more
@@ -231,37 +268,65 @@ class EventLayer:
         if method == "events" and not taps.diagonal:  # the source is a list, made for each sample
             width, step, source, next_source = 8 * (bits.shape[2] + 1), 8, 0, 0
         places = self._tap_places(part.feed, width, method)
-        addresses = source, taps.starts.ctypes.data, places.ctypes.data
+        starts, table = taps.starts.ctypes.data, places.ctypes.data
+        if method == "tiles" and not taps.diagonal:
+            own = self.tables(method).own[part.feed]
+            assert own is not None
+            starts, table, shift = places.ctypes.data, own.ctypes.data, self.chunks(part.feed)
         kind = DIAGONAL if taps.diagonal else ROWS
         more = np.zeros(FEED, np.int64)
         more[SOURCE] = next_source
-        return np.array([kind, *addresses, step, bits.shape[3], shift], np.int64), more
+        own_arguments = [kind, source, starts, table, step, bits.shape[3], shift]
+        return np.array(own_arguments, np.int64), more
 
     def _tap_places(self, feed: int, width: int, method: Method) -> npt.NDArray[np.int64]:
-        """Return, for each tap, where its position begins in the source, and its table or row."""
+        """Return, for each tap, where its position begins in the source, and its table or row.
+
+        Of tiles: where the slots of each position begin.
+        """
         key = (feed, width, method)
         places = self._places.get(key)
         if places is None:
-            taps, tables = self.feeds[feed], self.tables(method)
-            table = tables.own[feed]
-            places = np.empty((len(taps.sources), 2), np.int64)
-            places[:, 0] = taps.sources * width
-            if table is None:
-                places[:, 1] = tables.first[feed] + taps.blocks * taps.weights.shape[1]
-            else:
-                places[:, 1] = table.ctypes.data + taps.blocks * table.strides[0]
+            taps = self.feeds[feed]
+            tiles = method == "tiles" and not taps.diagonal
+            places = slots_of(taps, width) if tiles else self._taps_and_tables(feed, width, method)
             # Kernels hold its address: of two threads that make it, both must take one.
             places = self._places.setdefault(key, places)
         return places
 
-    def _scratch(self, steps: int, arriving: Sequence[Arriving]) -> int:
-        """Return the numbers that the lists of a position may take."""
+    def _taps_and_tables(self, feed: int, width: int, method: Method) -> npt.NDArray[np.int64]:
+        taps, tables = self.feeds[feed], self.tables(method)
+        table = tables.own[feed]
+        places = np.empty((len(taps.sources), 2), np.int64)
+        places[:, 0] = taps.sources * width
+        if table is None:
+            places[:, 1] = tables.first[feed] + taps.blocks * taps.weights.shape[1]
+        else:
+            places[:, 1] = table.ctypes.data + taps.blocks * table.strides[0]
+        return places
+
+    def chunks(self, feed: int) -> int:
+        """Return the chunks of 64 inputs of a feed of rows."""
+        blocks, inputs = self.feeds[feed].weights.shape[:2]
+        return chunks_of(blocks, inputs)
+
+    def _scratch(self, method: Method, steps: int, arriving: Sequence[Arriving]) -> int:
+        """Return the 64-bit numbers that a kernel may write: lists or tiles of a position."""
+        feeds = [part.feed for part in arriving if not self.feeds[part.feed].diagonal]
+        if method == "tiles":
+            return scratch_numbers(self.form(method), sum(map(self.chunks, feeds)))
+        if method != "events":
+            return 0
         most = 0
-        for part in arriving:
-            taps = self.feeds[part.feed]
-            if not taps.diagonal:
-                most += int(np.diff(taps.starts).max(initial=0)) * taps.weights.shape[1]
+        for taps in (self.feeds[feed] for feed in feeds):
+            most += int(np.diff(taps.starts).max(initial=0)) * taps.weights.shape[1]
         return (steps + 1) * (most // 2 + 2) + SLACK
+
+
+def _blocks(groups: int, largest: int) -> tuple[int, int]:
+    """Return the vectors of a block of channels, and the blocks."""
+    vectors = max(v for v in range(1, largest + 1) if groups % v == 0)
+    return vectors, groups // vectors
 
 
 def _together(steps: int, most: int) -> int:

@@ -49,6 +49,8 @@ class FixedPoint:
         Whether the sums of every step fit 16 bits.
     weight_bytes : int
         Bytes that hold every weight, those of diagonal feeds apart; no more than the sums need.
+    digits : int
+        Digits of base 256, from -128 to 127, that hold every weight, modulo 2^32.
     rows_together : int
         How many of these weights always sum to 16 bits; 0 where too few do for it to pay, and
         where all do.
@@ -63,6 +65,7 @@ class FixedPoint:
     v_init: npt.NDArray[np.int32]
     narrow: bool
     weight_bytes: int
+    digits: int
     rows_together: int
     longest: int
 
@@ -109,6 +112,7 @@ def fixed_point(node: Population | Readout, feeds: Sequence[Taps]) -> FixedPoint
         _padded(v_init, channels, 0),
         narrow,
         _weight_bytes(weight, narrow, in_16_bits=narrow or together > 0),
+        next(n for n in (1, 2, 3, 4) if n == 4 or weight <= 127 * (256**n - 1) // 255),
         together,
         math.floor(room / float(step)) if neuron or step > room else sys.maxsize,
     )

@@ -13,12 +13,14 @@ import numpy.typing as npt
 from snnconvert.backends.cpu.arena import Arena
 from snnconvert.backends.cpu.fixed_point import padded
 from snnconvert.backends.cpu.kernels.layer import UNIT, Form
+from snnconvert.backends.cpu.kernels.tiles import CHUNK, TILE, slot_inputs
+from snnconvert.backends.cpu.slots import chunks_of
 
 Table = npt.NDArray[Any]
 
 
 def make_table(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
-    """Return the table of a feed for the kernel of a form: of patterns, or diagonal.
+    """Return the table of a feed for the kernel of a form: of patterns, of tiles, or diagonal.
 
     Parameters
     ----------
@@ -27,7 +29,9 @@ def make_table(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Tabl
     arena : Arena
         Where large tables lie.
     """
-    return _diagonal(weights, form) if weights.ndim == 2 else _patterns(weights, form, arena)
+    if weights.ndim == 2:
+        return _diagonal(weights, form)
+    return (_tiles if form.method == "tiles" else _patterns)(weights, form, arena)
 
 
 def _diagonal(weights: npt.NDArray[np.int32], form: Form) -> Table:
@@ -99,6 +103,28 @@ def _patterns(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table
             half, row = 1 << bit, rows[:, :, first + bit, None]
             np.add(table[:, :, :half], row, out=table[:, :, half : 2 * half])
     return whole
+
+
+def _tiles(weights: npt.NDArray[np.int32], form: Form, arena: Arena) -> Table:
+    """Return tiles of bytes: (blocks of channels, vectors, digits, chunks, 16, outputs, 4 inputs).
+
+    The inputs of a slot lie behind each other, those that it lacks have no weight.
+    """
+    blocks, inputs, outputs = weights.shape
+    each = slot_inputs(padded(inputs) // 8)
+    of_block = -(-padded(inputs) // each) * each
+    chunks, digits = chunks_of(blocks, inputs), form.weight_bytes
+    rows = np.zeros((chunks * CHUNK, form.blocks * form.channels), np.int64)
+    by_block = rows[: blocks * of_block].reshape(blocks, of_block, -1)
+    by_block[:, :inputs, :outputs] = weights
+    shape = form.blocks, form.vectors, digits, chunks, TILE, TILE, CHUNK // TILE
+    table = arena.zeros(shape, np.int8)
+    for digit in range(digits):
+        low = ((rows + 128) & 0xFF) - 128
+        rows = (rows - low) >> 8
+        split = low.reshape(chunks, TILE, CHUNK // TILE, form.blocks, form.vectors, TILE)
+        table[:, :, digit] = split.transpose(3, 4, 0, 1, 5, 2)
+    return table
 
 
 def _number(size: int) -> np.dtype[np.signedinteger]:

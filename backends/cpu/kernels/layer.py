@@ -5,20 +5,20 @@ as bits, channels side by side. Everything is integers: a snapped network's sums
 one power of two, so fixed-point numbers of 32 bits (16 for weights of few bits) hold them exactly,
 and any order of the terms gives the same result.
 
-Two ways to sum:
+Ways to sum:
 
 - *patterns*: eight inputs are one byte of spikes, and a table has the summed rows of all its 256
   patterns. One vector addition stands for eight inputs whether they spike or not: for narrow
   layers, whose tables stay in the cache. *Short patterns* of five or six inputs take half as many
   additions more from tables of a quarter of the size.
 - *events*: a list of the inputs that spiked; one addition a spike. For wide and quiet layers.
+- *tiles*: products of matrices of bytes, where the processor has them (``tiles.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 from llvmlite import ir
@@ -32,9 +32,8 @@ from snnconvert.backends.cpu.kernels.emitter import (
     constants,
     vector,
 )
-from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
-Method = Literal["patterns", "short_patterns", "events"]
+Method = Literal["patterns", "short_patterns", "events", "tiles"]
 
 HEADER = 18
 """Arguments in front of the feeds."""
@@ -75,7 +74,7 @@ class Form:
 
     Attributes
     ----------
-    method : {"patterns", "short_patterns", "events"}
+    method : {"patterns", "short_patterns", "events", "tiles"}
     lanes : int
         Channels in a vector: 16, or 32 of narrow numbers.
     vectors : int
@@ -89,8 +88,8 @@ class Form:
     narrow : bool
         Sums of a step are 16-bit numbers instead of 32-bit ones.
     weight_bytes : int
-        Of the numbers in rows of events: those of a (partial) sum, or half of them. Other numbers
-        are as wide as sums.
+        Of the numbers in rows of events: those of a (partial) sum, or half of them; of the weights
+        in tiles: as many as hold them. Other numbers are as wide as sums.
     together_rows : int
         Rows of events that are summed in 16 bits before the sum is made one of 32 bits; 0: each
         row is.
@@ -169,13 +168,7 @@ class Form:
         return self.method == "events" and self.weight_bytes < self.partial_bytes
 
 
-@cache
-def layer_kernel(form: Form) -> Kernel:
-    """Return the compiled kernel of a form."""
-    return compile_kernel(form.name, _Layer(form).emit())
-
-
-class _Layer:
+class LayerWriter:
     """Writes one kernel.
 
     Arguments: 0 first position, 1 last position, 2 steps, 3 voltages, 4 counts, 5 biases, 6 bytes
@@ -185,7 +178,7 @@ class _Layer:
     counts are masked by before it: 0 or -1. A feed: kind, source spikes (or ends of events),
     starts of the taps, taps (offset into the source; address of the table, or number of the first
     row of events), bytes of the source a step, bytes of its channels, first byte of a diagonal
-    feed's channels.
+    feed's channels. (Tiles read starts, taps and the last one in ways of their own.)
     """
 
     def __init__(self, form: Form) -> None:
@@ -226,7 +219,8 @@ class _Layer:
                 self._block(position, block)
         return e.text()
 
-    def _block(self, position: Any, block: Any) -> None:
+    def _begin(self, position: Any, block: Any) -> tuple[State | None, list[Any]]:
+        """Return the neurons of a block of channels, None for a readout, and their biases."""
         e, form = self.e, self.form
         neuron = e.multiply(
             e.add(e.multiply(position, LONG(form.blocks)), block), LONG(self.channels)
@@ -235,7 +229,12 @@ class _Layer:
         bias = e.add(self.biases, e.multiply(position, self.bias_stride), inside)
         size = self.number_bytes * form.lanes
         biases = [e.load(bias, self.state, size * k) for k in range(form.vectors)]
-        state = _State(self, neuron, position, inside) if form.fires else None
+        state = State(self, neuron, position, inside) if form.fires else None
+        return state, biases
+
+    def _block(self, position: Any, block: Any) -> None:
+        e, form = self.e, self.form
+        state, biases = self._begin(position, block)
         whole = e.multiply(e.builder.sdiv(self.steps, LONG(form.steps)), LONG(form.steps))
         for first, last, together in ((LONG(0), whole, form.steps), (whole, self.steps, 1)):
             if form.steps == 1 and first is whole:
@@ -278,7 +277,7 @@ class _Layer:
         if form.method == "events":
             self._add_events(sums, step, block)
         with e.loop(LONG(0), self.feeds) as f:
-            feed = _Feed(e, f)
+            feed = Feed(e, f)
             with feed.taps(position) as (source, table):
                 source = e.add(source, e.multiply(step, feed.step))
                 if form.method != "events":
@@ -427,7 +426,7 @@ class _Layer:
         with e.loop(LONG(0), self.steps) as step:
             e.store(e.get(items), e.add(self.scratch, e.multiply(step, LONG(8))))
             with e.loop(LONG(0), self.feeds) as f:
-                feed = _Feed(e, f)
+                feed = Feed(e, f)
                 with e.when(e.equal(feed.kind, LONG(ROWS))), feed.taps(position) as tap:
                     self._copy_events(step, tap, items)
         e.store(e.get(items), e.add(self.scratch, e.multiply(self.steps, LONG(8))))
@@ -453,20 +452,20 @@ class _Layer:
         self.e.store(self.e.add(wide, rows), to)
 
 
-class _Feed:
+class Feed:
     """The arguments of one feed."""
 
     def __init__(self, e: Emitter, index: Any) -> None:
         self.e = e
         at = e.add(e.arguments_address, LONG(8 * HEADER), e.multiply(index, LONG(8 * FEED)))
-        (self.kind, self.source, self.starts, self._taps, self.step, self.width) = (
+        (self.kind, self.source, self.starts, self.table, self.step, self.width) = (
             e.load(at, LONG, 8 * i) for i in range(6)
         )
         self.shift = e.load(at, LONG, 48)
 
     def taps(self, position: Any) -> Any:
         """Repeat what is written inside for each tap: source address, table (or its row)."""
-        return _Taps(self.e, self.starts, self._taps, self.source, position)
+        return _Taps(self.e, self.starts, self.table, self.source, position)
 
 
 class _Taps:
@@ -484,10 +483,10 @@ class _Taps:
         self._loop.__exit__(*error)
 
 
-class _State:
+class State:
     """Voltages and counts of a block of channels, in registers from the first step to the last."""
 
-    def __init__(self, layer: _Layer, neuron: Any, position: Any, inside: Any) -> None:
+    def __init__(self, layer: LayerWriter, neuron: Any, position: Any, inside: Any) -> None:
         e, form = layer.e, layer.form
         self.layer, self.e = layer, e
         self.voltage = e.add(layer.voltages, e.multiply(neuron, LONG(layer.number_bytes)))

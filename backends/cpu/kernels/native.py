@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -57,6 +58,8 @@ class Processor:
     ----------
     register_bytes : int
         Of the widest registers.
+    tiles : bool
+        Whether it multiplies tiles of bytes (AMX), and the system lets this process do so.
     """
 
     def __init__(self) -> None:
@@ -65,6 +68,8 @@ class Processor:
         self.name = llvm.get_host_cpu_name()
         self.features = dict(llvm.get_host_cpu_features())
         self.register_bytes = next((size for f, size in _WIDE if self.features.get(f)), 16)
+        tiles = self.features.get("amx-tile") and self.features.get("amx-int8")
+        self.tiles = bool(tiles) and _tiles_allowed()
         # Some processors would rather have vectors of half the width in code that LLVM
         # vectorises itself; ours are written at full width, and want it.
         text = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
@@ -72,6 +77,14 @@ class Processor:
             cpu=self.name, features=text, opt=3
         )
         self.key = f"{self.name} {text} {self.machine.triple} {llvm.llvm_version_info}"
+
+
+def _tiles_allowed() -> bool:
+    """Ask Linux for the registers of tiles, which it saves only for those who asked."""
+    if sys.platform != "linux":
+        return False
+    arch_prctl, request, tile_data = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0)
 
 
 @cache
