@@ -61,6 +61,14 @@ def test_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def without_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processor have no tiles (AMX): what is chosen must not depend on the machine."""
+    from snnconvert.backends.cpu.kernels.native import processor
+
+    monkeypatch.setattr(processor(), "tiles", False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heed_interrupts() -> None:
     """Let the programs that tests start end on Ctrl-C, as they do at a terminal.

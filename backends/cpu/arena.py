@@ -35,12 +35,13 @@ class Arena:
         """Return an array of zeros."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if size < LEAST:
-            return np.zeros(shape, dtype)
-        with self._lock:
-            if size > len(self._free):
-                self._free = _piece(size)
-            part, rest = self._free[:size], -(-size // LINE) * LINE
-            self._free = self._free[rest:]
+            part = _from(np.zeros(size + LINE, np.uint8), LINE)[:size]
+        else:
+            with self._lock:
+                if size > len(self._free):
+                    self._free = _piece(size)
+                part, rest = self._free[:size], -(-size // LINE) * LINE
+                self._free = self._free[rest:]
         array: npt.NDArray[Any] = part.view(dtype).reshape(shape)
         return array
 
@@ -51,6 +52,9 @@ def _piece(least: int) -> npt.NDArray[np.uint8]:
     memory = mmap.mmap(-1, size + PAGE)
     if hasattr(memory, "madvise") and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
-    whole = np.frombuffer(memory, np.uint8)
-    first = -whole.ctypes.data % PAGE
-    return whole[first : first + size]
+    return _from(np.frombuffer(memory, np.uint8), PAGE)[:size]
+
+
+def _from(memory: npt.NDArray[np.uint8], boundary: int) -> npt.NDArray[np.uint8]:
+    """Return memory from its first address that is a multiple of so many bytes."""
+    return memory[-memory.ctypes.data % boundary :]

@@ -31,7 +31,7 @@ PER_LIST, PER_TAP, PER_BYTE = 17.0, 1.5, 1.0
 """Going through a list of any length, copying the events of a tap into it, and finding those of a
 byte of spikes."""
 
-PER_PRODUCT, PER_CHUNK, PER_COLUMN = 5.0, 0.5, 0.6
+PER_PRODUCT, PER_CHUNK, PER_COLUMN = 6.5, 0.55, 0.8
 """A product of two tiles, of sixteen steps; writing the bytes of 64 inputs, and putting together
 the sums of sixteen channels."""
 

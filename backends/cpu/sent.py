@@ -13,7 +13,7 @@ from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.taps import channels_of, positions_of
 from snnconvert.convert.linear import FloatArray, Shape
 
-SLACK = 64
+SLACK = 128
 """Bytes in front of the spikes and behind them that kernels may load and never use."""
 
 Bits = npt.NDArray[np.uint8]

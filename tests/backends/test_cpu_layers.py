@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kernel_choice import METHODS, always
 from networks import Case, assert_same_run, cases
 
 from snnconvert.backends.base import prepare
@@ -46,7 +47,6 @@ from snnconvert.convert.linear import (
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout, Reset
 
 many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def applied(taps: Taps, x: FloatArray, outputs: int) -> FloatArray:
@@ -205,6 +205,7 @@ def arriving(inputs: int, share: float) -> Arriving:
     return Arriving(0, np.packbits(spikes, axis=-1, bitorder="little"), 0)
 
 
+@pytest.mark.usefixtures("without_tiles")
 def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
     assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)], 32) == "events"
     assert cheapest(layer_of(16, 16), [arriving(16, 0.2)], 32) == "patterns"
@@ -212,6 +213,7 @@ def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
     assert density(arriving(1024, 0.25), 32) == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.usefixtures("without_tiles")
 def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
     layer = layer_of(16, 16)
     simulation = CpuBackend().emit(Network("n", (population(16),), ()))
@@ -257,7 +259,7 @@ def test_wide_layers_equal_the_reference(
     Blocks are those for registers of any width: kernels run on all processors.
     """
     monkeypatch.setattr(native.processor(), "register_bytes", registers)
-    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
+    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", always(method))
     rng = np.random.default_rng(largest)
     unit = 2.0 ** -np.ceil(np.log2(largest * np.sqrt(inputs)))
     weight = rng.integers(-largest, largest + 1, (channels, inputs, 3, 3)) * unit
@@ -309,6 +311,7 @@ def test_spikes_in_other_steps_do_not_count() -> None:
     assert density(Arriving(0, bits, 2), 3) == 0.25
 
 
+@pytest.mark.usefixtures("without_tiles")
 def test_tables_of_feeds_that_bring_nothing_yet_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**18)
     node, taps = population(16), [one_block(np.ones((n, 16))) for n in (16, 1024)]
@@ -431,7 +434,7 @@ def rows_without_weights() -> Network:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_of_zeros_beside_a_shortcut(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", lambda *_: method)
+    monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", always(method))
     simulation = CpuSimulation(prepare(rows_without_weights()))
     layer = simulation.program.layers["p"]
     assert isinstance(layer, EventLayer) and not layer.numbers.narrow

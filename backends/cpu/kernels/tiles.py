@@ -11,13 +11,22 @@ the border, is silent.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from snnconvert.backends.cpu.kernels.emitter import BYTE, INT, LONG, constants, vector
-from snnconvert.backends.cpu.kernels.layer import DIAGONAL, ROWS, Feed, Form, LayerWriter, State
+from snnconvert.backends.cpu.kernels.layer import (
+    DIAGONAL,
+    ROWS,
+    WORD,
+    Feed,
+    Form,
+    LayerWriter,
+    State,
+)
 
 TILE = 16
 """Rows of a tile: steps, or groups of four inputs; outputs in a row."""
@@ -27,11 +36,15 @@ CHUNK = 64
 
 TILE_BYTES = TILE * CHUNK
 
-TOGETHER = 2
-"""Tiles of steps that are computed together, and columns of tiles."""
+STEP_TILES, COLUMNS = 2, 3
+"""Tiles of steps and columns of tiles that are computed together: six of eight registers hold sums.
+A product is there after 52 cycles, and the next one of the same sum waits for it."""
 
-FURTHEST = 32
+FURTHEST = STEP_TILES * TILE
 """Steps that are computed together."""
+
+SPIKES, WEIGHTS = 6, 7
+"""The other registers."""
 
 SLOTS = {2: 16, 4: 32}
 """Inputs of a slot, by the bytes of the source's channels; 64 of any other source."""
@@ -46,8 +59,8 @@ def slot_inputs(width: int) -> int:
 
 def scratch_numbers(form: Form, chunks: int) -> int:
     """Return the 64-bit numbers of scratch memory for so many chunks of inputs."""
-    tiles = TOGETHER * (form.vectors * form.weight_bytes + chunks)
-    return (tiles * TILE_BYTES + CHUNK) // 8
+    tiles = STEP_TILES * (form.vectors * form.weight_bytes + chunks)
+    return (tiles * TILE_BYTES + WORD * FURTHEST + CHUNK) // 8
 
 
 class TileWriter(LayerWriter):
@@ -63,8 +76,9 @@ class TileWriter(LayerWriter):
         e = self.e
         self.columns = form.vectors * form.weight_bytes
         aligned = e.builder.and_(e.add(self.scratch, LONG(CHUNK - 1)), LONG(-CHUNK))
-        self.products = aligned
-        self.inputs = e.add(aligned, LONG(self.columns * TOGETHER * TILE_BYTES))
+        self.words = aligned
+        self.products = e.add(aligned, LONG(WORD * FURTHEST))
+        self.inputs = e.add(self.products, LONG(self.columns * STEP_TILES * TILE_BYTES))
 
     def emit(self) -> str:
         """Return the module's text."""
@@ -77,7 +91,7 @@ class TileWriter(LayerWriter):
                 left = e.builder.sub(self.steps, step)
                 e.choose(
                     e.builder.icmp_signed(">", left, LONG(TILE)),
-                    lambda: self._piece(position, block, step, TOGETHER, state, biases),
+                    lambda: self._piece(position, block, step, STEP_TILES, state, biases),
                     lambda: self._piece(position, block, step, 1, state, biases),
                 )
             if state is not None:
@@ -104,8 +118,10 @@ class TileWriter(LayerWriter):
         e = self.e
         last = e.minimum(e.add(step, LONG(tiles * TILE)), self.steps)
         self._spread(position, step, last, tiles)
-        for first in range(0, self.columns, TOGETHER):
-            self._multiply(block, range(first, min(first + TOGETHER, self.columns)), tiles)
+        groups = -(-self.columns // COLUMNS)
+        edges = [self.columns * group // groups for group in range(groups + 1)]
+        for first, end in itertools.pairwise(edges):
+            self._multiply(block, range(first, end), tiles)
         with e.loop(step, last) as at:
             sums = self._products(e.builder.sub(at, step), tiles)
             with e.loop(LONG(0), self.feeds) as f:
@@ -136,22 +152,34 @@ class TileWriter(LayerWriter):
         self, feed: Feed, position: Any, step: Any, steps: Any, bits: int, to: Any, tiles: int
     ) -> None:
         e, each = self.e, CHUNK // bits
-        chunks, kind = feed.shift, ir.IntType(bits)
+        chunks = feed.shift
         slots = e.add(feed.starts, e.multiply(position, chunks, LONG(8 * each)))
         begin = e.add(feed.source, e.multiply(step, feed.step))
         with e.loop(LONG(0), chunks) as chunk:
             at = e.add(slots, e.multiply(chunk, LONG(8 * each)))
             sources = [self._source(begin, e.load(at, LONG, 8 * slot)) for slot in range(each)]
+            words, between = sources[0], feed.step
+            if each > 1:
+                words, between = self.words, LONG(WORD)
+                e.store(self._together(sources, bits, tiles), words)
             with e.loop(LONG(0), steps) as j:
-                moved = e.multiply(j, feed.step)
-                parts = [self._bits(e.add(s, moved), kind) for s in sources]
-                word = parts[0]
-                for k, part in enumerate(parts[1:], start=1):
-                    word = e.builder.or_(word, e.builder.shl(part, LONG(k * bits)))
+                word = e.load(e.add(words, e.multiply(j, between)), LONG)
                 spikes = e.builder.bitcast(word, vector(ir.IntType(1), CHUNK))
                 row = e.add(e.get(to), e.multiply(j, LONG(CHUNK)))
                 e.store(e.builder.zext(spikes, vector(BYTE, CHUNK)), row)
             e.set(to, e.add(e.get(to), LONG(tiles * TILE_BYTES)))
+
+    def _together(self, sources: Sequence[Any], bits: int, tiles: int) -> Any:
+        """Return words of 64 bits, one a step: slots side by side, the steps of each in memory."""
+        steps = tiles * TILE
+        parts = [self.e.load(source, vector(ir.IntType(bits), steps)) for source in sources]
+        order = [half + j for j in range(steps) for half in (0, steps)]
+        while len(parts) > 1:
+            bits *= 2
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            both = [self.e.builder.shuffle_vector(*p, constants(INT, order)) for p in pairs]
+            parts = [self.e.builder.bitcast(b, vector(ir.IntType(bits), steps)) for b in both]
+        return parts[0]
 
     def _source(self, begin: Any, offset: Any) -> Any:
         """Return where the first step of a slot is read."""
@@ -159,35 +187,37 @@ class TileWriter(LayerWriter):
         missing = builder.icmp_signed("<", offset, LONG(0))
         return builder.select(missing, self.table, self.e.add(begin, offset))
 
-    def _bits(self, address: Any, kind: Any) -> Any:
-        return self.e.load(address, LONG) if kind is LONG else self.e.load_wide(address, kind)
-
     def _multiply(self, block: Any, columns: Sequence[int], tiles: int) -> None:
         """Multiply all inputs with some columns of tiles of weights."""
         e = self.e
-        sums, spikes, weights = range(4), range(4, 6), range(6, 8)
-        pairs = [(c, t) for c in range(len(columns)) for t in range(tiles)]
-        for c, t in pairs:
-            self._call("tilezero", BYTE(sums[2 * c + t]))
+        sums = {(c, t): n for n, (c, t) in enumerate(itertools.product(columns, range(tiles)))}
+        for number in sums.values():
+            self._call("tilezero", BYTE(number))
         at = e.variable(self.inputs)
         with e.loop(LONG(0), self.feeds) as f:
             feed = Feed(e, f)
             with e.when(e.equal(feed.kind, LONG(ROWS))), e.loop(LONG(0), feed.shift) as chunk:
+                tables = {c: self._tile_of(feed, block, c, chunk) for c in columns}
+                held = None
                 for t in range(tiles):
-                    self._load_tile(spikes[t], e.add(e.get(at), LONG(t * TILE_BYTES)))
+                    self._load_tile(SPIKES, e.add(e.get(at), LONG(t * TILE_BYTES)))
+                    # The other way round the second time: it begins with the tile that is there.
+                    for c in columns if t % 2 == 0 else reversed(columns):
+                        if c != held:
+                            self._load_tile(WEIGHTS, tables[c])
+                        held = c
+                        self._call("tdpbusd", *map(BYTE, (sums[c, t], SPIKES, WEIGHTS)))
                 e.set(at, e.add(e.get(at), LONG(tiles * TILE_BYTES)))
-                for c, column in enumerate(columns):
-                    number = e.add(e.multiply(block, LONG(self.columns)), LONG(column))
-                    tile = e.add(e.multiply(number, feed.shift), chunk)
-                    table = e.add(feed.table, e.multiply(tile, LONG(TILE_BYTES)))
-                    self._load_tile(weights[c], table)
-                    for t in range(tiles):
-                        numbers = sums[2 * c + t], spikes[t], weights[c]
-                        self._call("tdpbusd", *map(BYTE, numbers))
-        for c, t in pairs:
-            place = LONG((columns[c] * tiles + t) * TILE_BYTES)
-            to = self._pointer(e.add(self.products, place))
-            self._call("tilestored64", BYTE(sums[2 * c + t]), to, LONG(CHUNK))
+        for (c, t), number in sums.items():
+            to = self._pointer(e.add(self.products, LONG((c * tiles + t) * TILE_BYTES)))
+            self._call("tilestored64", BYTE(number), to, LONG(CHUNK))
+
+    def _tile_of(self, feed: Feed, block: Any, column: int, chunk: Any) -> Any:
+        """Return the address of a tile of weights."""
+        e = self.e
+        number = e.add(e.multiply(block, LONG(self.columns)), LONG(column))
+        tile = e.add(e.multiply(number, feed.shift), chunk)
+        return e.add(feed.table, e.multiply(tile, LONG(TILE_BYTES)))
 
     def _load_tile(self, tile: int, address: Any) -> None:
         self._call("tileloadd64", BYTE(tile), self._pointer(address), LONG(CHUNK))
