@@ -1,9 +1,10 @@
-"""What this machine can do at most: dense multiply-adds, and adds of weight rows, a second."""
+"""What this machine can do at most: multiply-adds, and adds of weight rows, a second."""
 
 from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+
+from snnconvert.backends.cpu.kernels.native import processor
 
 MATRIX = 1536
 ROUNDS = 5
@@ -23,6 +26,12 @@ first-level cache of any processor."""
 
 PICKED = ACTIVE * 5000
 """Rows that one measurement sums: the list is gone through again and again."""
+
+PRODUCTS, TILE_SUMS = 2**17, 6
+"""How often one measurement multiplies tiles, and the sums that each time get a product."""
+
+PRODUCT = 16 * 64 * 16
+"""Multiply-adds of bytes in a product of two tiles."""
 
 VECTORS = {"float32": ("<16 x float>", "fadd", 16), "int16": ("<32 x i16>", "add", 32)}
 VECTOR_BYTES = 64
@@ -40,16 +49,22 @@ class Peaks:
     adds : dict of str to float
         A second, by the type of the weights: rows of 8 vectors out of the first-level cache, picked
         by a list, summed in registers.
+    products : float or None
+        Multiply-adds of bytes a second, in products of tiles (AMX) that lie in registers; None
+        where the processor has none.
     """
 
     threads: int
     multiply_adds: float
     adds: dict[str, float]
+    products: float | None
 
 
 def measure_peaks(threads: int) -> Peaks:
     """Measure the machine's peaks with so many threads."""
-    return Peaks(threads, _multiply_adds(threads), {name: _adds(name, threads) for name in VECTORS})
+    adds = {name: _adds(name, threads) for name in VECTORS}
+    products = _products(threads) if processor().tiles else None
+    return Peaks(threads, _multiply_adds(threads), adds, products)
 
 
 def _multiply_adds(threads: int) -> float:
@@ -72,9 +87,18 @@ def _adds(name: str, threads: int) -> float:
         rows, active, out = row_adder_arrays(name)
         kernel(rows.ctypes.data, active.ctypes.data, PICKED, out.ctypes.data)
 
+    return threads * PICKED * CHAINS * lanes / _together(work, threads)
+
+
+def _products(threads: int) -> float:
+    kernel, shapes = tile_multiplier(), tile_shapes()
+    seconds = _together(lambda: kernel(shapes.ctypes.data, PRODUCTS), threads)
+    return threads * PRODUCTS * TILE_SUMS * PRODUCT / seconds
+
+
+def _together(work: Callable[[], None], threads: int) -> float:
     with ThreadPoolExecutor(threads) as pool:
-        seconds = _shortest(lambda: list(pool.map(lambda _: work(), range(threads))))
-    return threads * PICKED * CHAINS * lanes / seconds
+        return _shortest(lambda: list(pool.map(lambda _: work(), range(threads))))
 
 
 def _shortest(work: Any) -> float:
@@ -103,18 +127,38 @@ def row_adder_arrays(name: str) -> tuple[Any, Any, Any]:
 @cache
 def row_adder(name: str) -> Any:
     """Return a kernel (rows, active, n, out): the sum of n rows at the offsets of the list."""
+    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    return ctypes.CFUNCTYPE(None, pointer, pointer, count, pointer)(
+        _compiled(_text(name), "add_rows")
+    )
+
+
+@cache
+def tile_multiplier() -> Any:
+    """Return a kernel (shapes of tiles, n): n times as many products as there are sums."""
+    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    return ctypes.CFUNCTYPE(None, pointer, count)(_compiled(_tile_text(), "multiply_tiles"))
+
+
+def tile_shapes() -> Any:
+    """Return what tells the processor that all tiles have 16 rows of 64 bytes."""
+    shapes = np.zeros(64, np.uint8)
+    shapes[0], shapes[16:32:2], shapes[48:56] = 1, 64, 16
+    return shapes
+
+
+def _compiled(text: str, name: str) -> int:
+    """Return the address of a function in LLVM's language."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3
     )
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(_text(name)), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()
     _engines.append(engine)
-    address = engine.get_function_address("add_rows")
-    pointer, count = ctypes.c_void_p, ctypes.c_int64
-    return ctypes.CFUNCTYPE(None, pointer, pointer, count, pointer)(address)
+    return int(engine.get_function_address(name))
 
 
 _engines: list[Any] = []
@@ -153,4 +197,28 @@ def _text(name: str) -> str:
             f"  %o{k} = getelementptr {vector}, ptr %out, i64 {k}",
             f"  store {vector} %s{k}, ptr %o{k}, align 64",
         ]
+    return "\n".join([*lines, "  ret void", "}", ""])
+
+
+def _tile_text() -> str:
+    sums = range(TILE_SUMS)
+    lines = [
+        "declare void @llvm.x86.ldtilecfg(ptr)",
+        "declare void @llvm.x86.tilezero(i8)",
+        "declare void @llvm.x86.tdpbusd(i8, i8, i8)",
+        "declare void @llvm.x86.tilerelease()",
+        "define void @multiply_tiles(ptr %shapes, i64 %n) {",
+        "entry:",
+        "  call void @llvm.x86.ldtilecfg(ptr %shapes)",
+        *(f"  call void @llvm.x86.tilezero(i8 {k})" for k in range(8)),
+        "  br label %loop",
+        "loop:",
+        "  %j = phi i64 [0, %entry], [%next, %loop]",
+        *(f"  call void @llvm.x86.tdpbusd(i8 {k}, i8 6, i8 7)" for k in sums),
+        "  %next = add i64 %j, 1",
+        "  %more = icmp slt i64 %next, %n",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+        "  call void @llvm.x86.tilerelease()",
+    ]
     return "\n".join([*lines, "  ret void", "}", ""])

@@ -8,7 +8,9 @@ large matrix product in torch, and adds a second of an event-driven kernel whose
 list lie in the first-level cache. Then for each layer, on one thread, its kernel and time, the
 synaptic operations that the spikes cause (spikes times fan-out) a second as a share of the peak of
 adds, and the multiply-adds that a dense simulation would do as a share of the dense peak: above
-100 % the layer is faster than any dense one could be.
+100 % the layer is faster than any dense one of float32 numbers could be. Layers of tiles, which
+skip nothing, have their multiply-adds of bytes (a product for each byte of a weight, without those
+of padding) as a share of the machine's peak of these.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from speed_networks import (
 
 import snnconvert
 from snnconvert.backends.base import RunResult
+from snnconvert.backends.cpu import CpuSimulation
+from snnconvert.backends.cpu.event_layer import EventLayer
 from snnconvert.convert.network import Input, Network
 from snnconvert.reports.fan_out import fan_out
 from snnconvert.reports.operations import ann_macs
@@ -53,6 +57,8 @@ class Layer:
         Spikes times the non-zero weights that they meet.
     dense : int
         Multiply-adds of a dense simulation of all steps.
+    products : int
+        Of bytes, in tiles.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Layer:
     density: float
     synops: int
     dense: int
+    products: int = 0
 
 
 def layers_of(
@@ -68,6 +75,7 @@ def layers_of(
     result: RunResult,
     profile: Iterable[tuple[str, str, float]],
     timesteps: int,
+    digits: Mapping[str, int],
 ) -> list[Layer]:
     """Return what each layer did, from a run's spikes and the engine's times.
 
@@ -78,18 +86,20 @@ def layers_of(
     result : RunResult
     profile : iterable of (node, kernel, seconds)
     timesteps : int
+    digits : mapping of str to int
+        Bytes of the weights of layers of tiles.
     """
     seconds: dict[str, float] = defaultdict(float)
     kernels: dict[str, dict[str, None]] = defaultdict(dict)
     for node, kernel, time in profile:
         seconds[node] += time
         kernels[node][kernel] = None
-    return [
-        Layer(
-            name, " + ".join(kernels[name]), seconds[name], *_work(network, result, name, timesteps)
-        )
-        for name in seconds
-    ]
+    found = []
+    for name in seconds:
+        work = _work(network, result, name, timesteps)
+        products = digits.get(name, 0) * work[-1]
+        found.append(Layer(name, " + ".join(kernels[name]), seconds[name], *work, products))
+    return found
 
 
 def _work(network: Network, result: RunResult, name: str, steps: int) -> tuple[float, int, int]:
@@ -111,18 +121,23 @@ def _work(network: Network, result: RunResult, name: str, steps: int) -> tuple[f
 
 HEADER = (
     f"{'layer':28} {'kernel':28} {'ms':>8} {'time':>6} {'density':>7} "
-    f"{'Gadd/s':>7} {'of peak':>7} {'dense GMAC/s':>12} {'of peak':>7}"
+    f"{'Gadd/s':>7} {'of peak':>7} {'dense GMAC/s':>12} {'of peak':>7} "
+    f"{'byte GMAC/s':>11} {'of peak':>7}"
 )
 
 
 def line(layer: Layer, peaks: Peaks, weights: str, total: float) -> str:
     """Return the row of the table."""
-    adds, dense = (work / max(layer.seconds, 1e-12) for work in (layer.synops, layer.dense))
+    seconds = max(layer.seconds, 1e-12)
+    adds, dense, products = layer.synops / seconds, layer.dense / seconds, layer.products / seconds
+    tiles = ""
+    if products and peaks.products:
+        tiles = f" {products / 1e9:11.1f} {100 * products / peaks.products:6.0f}%"
     return (
         f"{layer.name[-28:]:28} {layer.kernel[:28]:28} {1e3 * layer.seconds:8.2f} "
         f"{100 * layer.seconds / total:5.1f}% {layer.density:7.3f} "
         f"{adds / 1e9:7.2f} {100 * adds / peaks.adds[weights]:6.1f}% "
-        f"{dense / 1e9:12.1f} {100 * dense / peaks.multiply_adds:6.0f}%"
+        f"{dense / 1e9:12.1f} {100 * dense / peaks.multiply_adds:6.0f}%{tiles}"
     )
 
 
@@ -151,6 +166,17 @@ def profiled(simulation: Any, samples: Mapping[str, Any], timesteps: int) -> lis
     return list(simulation.profile(samples, timesteps))
 
 
+def digits_of(simulation: CpuSimulation) -> dict[str, int]:
+    """Return the bytes of the weights of each layer of tiles."""
+    program = simulation.program
+    layers = (layer for layer in program.layers.values() if isinstance(layer, EventLayer))
+    return {
+        layer.node.name: layer.numbers.digits
+        for layer in layers
+        if program.how(layer.node.name) == "tiles"
+    }
+
+
 def main() -> int:
     """Print the peaks and the layers of one network."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -174,13 +200,16 @@ def main() -> int:
             f"peak, {peaks.threads} thread{'s' * (peaks.threads > 1)}: "
             f"{peaks.multiply_adds / 1e9:.0f} GMAC/s (float32, dense), "
             + ", ".join(f"{rate / 1e9:.0f} Gadd/s ({name})" for name, rate in peaks.adds.items())
+            + (f", {peaks.products / 1e9:.0f} GMAC/s (bytes, tiles)" if peaks.products else "")
         )
     built = network.network(weight_bits=options.weight_bits)
     simulation = snnconvert.get_backend("cpu").emit(built, threads=1)
     samples = network.rows(options.batch)
     result = simulation.run(samples, options.timesteps)
     times = profiled(simulation, samples, options.timesteps)
-    layers = layers_of(simulation.executable, result, times, options.timesteps)
+    assert isinstance(simulation, CpuSimulation)
+    digits = digits_of(simulation)
+    layers = layers_of(simulation.executable, result, times, options.timesteps, digits)
     total = whole(layers)
     print(HEADER)
     for layer in [*layers, total]:
