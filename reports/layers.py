@@ -180,13 +180,16 @@ class LayerRecorder(Resumable):
         self._sum += int(total.sum() if events is None else counts.sum())
         rows = min(COUNTED_ROWS - self.counted, len(counts))
         if rows:
-            self._count(counts[:rows], sent[:rows])
+            looked_at = counts[:rows]
+            self._count(looked_at, looked_at if events is None else events[:rows])
 
     def _count(self, counts: Counts, sent: Counts) -> None:
-        """Look at every pair of some rows."""
+        """Look at every pair of some rows, in the order of memory: counts may be a view."""
         self.counted += len(counts)
-        self._frequency += np.bincount(counts.reshape(-1), minlength=len(self._frequency))
-        self._silent += sent.size - int(np.count_nonzero(sent))
+        found = np.bincount(counts.ravel("K"), minlength=len(self._frequency))
+        self._frequency += found
+        silent = found[0] if sent is counts else sent.size - np.count_nonzero(sent)
+        self._silent += int(silent)
 
     def compare(self, counts: Counts, activation: FloatArray) -> None:
         """Compare the sums of the spikes (n, *shape) of the next rows with the activation."""
