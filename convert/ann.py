@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from snnconvert.convert.errors import DataError, ModelFileError
 from snnconvert.convert.linear import FloatArray
 from snnconvert.convert.rows import Samples, row_count
+from snnconvert.convert.threads import default_threads, in_turn
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -19,6 +20,9 @@ ERRORS_ONLY = 3
 ALTERING = ["DoubleQDQPairsRemover"]
 """Optimisers that change what a network computes: this one takes away the first of two pairs of
 quantisers, with its rounding and saturation, whatever ``session.disable_quant_qdq`` says."""
+
+FEWEST_ROWS = 8
+"""Rows that a thread takes at once where there are enough."""
 
 NEARLY_WHOLE = 1e-3
 """What single precision may leave of a whole number after preprocessing."""
@@ -37,8 +41,14 @@ class AnnSession:
     model : bytes
         A self-contained ONNX model.
     threads : int
-        Threads within an operator; 0: ``OMP_NUM_THREADS`` where it is set, which onnxruntime itself
-        does not heed, else what it chooses.
+        0: ``OMP_NUM_THREADS`` where it is set, which onnxruntime itself does not heed, else all
+        processors.
+
+    Notes
+    -----
+    Threads within an operator wait for one another: by spinning, which on a busy machine took up to
+    a third more processor time, or asleep, which takes a tenth more on an idle one. Where there are
+    several batches each has a thread of its own.
 
     Raises
     ------
@@ -47,23 +57,8 @@ class AnnSession:
     """
 
     def __init__(self, model: bytes, *, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = ERRORS_ONLY
-        wish = os.environ.get("OMP_NUM_THREADS", "")
-        options.intra_op_num_threads = threads or (int(wish) if wish.isdigit() else 0)
-        # Else threads wait for one another by spinning: on a busy machine two of them then took up
-        # to a third more processor time.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Else onnxruntime 1.31 rounds activations to 8 bits before a MatMul of dequantised weights:
-        # outputs were off by up to 1 %. 1 asks for float32; older versions ignore the entry.
-        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-        # Else quantised layers are fused to integer kernels, which round the biases too.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        # Else sums of products of integers overflow 16 bits on processors without VNNI.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        self._session = _load(model, options)
+        self._model, self._threads = model, threads or default_threads()
+        self._session = _load(model, _options(self._threads))
         self.inputs = {i.name: i for i in self._session.get_inputs()}
         self._dtypes = {name: _dtype(name, info.type) for name, info in self.inputs.items()}
         self.output_names = tuple(o.name for o in self._session.get_outputs())
@@ -80,8 +75,7 @@ class AnnSession:
         samples : dict of (N, *shape) arrays
             Cast to what the model takes; read in batches.
         batch_size : int
-            Used where the model's batch is free. Threads that sleep while they wait want large
-            batches: 32 rows at a time took a tenth longer on two idle processors (ResNet-20).
+            Rows that are computed at the same time, where the model's batch is free.
         progress : callable, optional
             Called with the samples done and in all.
 
@@ -95,8 +89,14 @@ class AnnSession:
             If an input of whole numbers gets others: the spiking network would see what they
             were, and the model what they are rounded to.
         """
+        size, threads, session = self.batch or batch_size, self._threads, self._session
+        if threads > 1 and row_count(samples) > size:
+            session = self._of_one_thread
+            size = self.batch or max(size // threads, min(FEWEST_ROWS, size))
+        else:
+            threads = 1
         parts, done = [], 0
-        for part in self._batches(samples, self.batch or batch_size):
+        for part in in_turn(partial(_compute, session), self._batches(samples, size), threads):
             parts.append(part)
             done += len(part[0])
             if progress is not None:
@@ -106,7 +106,12 @@ class AnnSession:
             for i, name in enumerate(self.output_names)
         }
 
-    def _batches(self, samples: Samples, size: int) -> Iterator[list[npt.NDArray[Any]]]:
+    @cached_property
+    def _of_one_thread(self) -> Any:
+        return _load(self._model, _options(1))
+
+    def _batches(self, samples: Samples, size: int) -> Iterator[tuple[Samples, int]]:
+        """Yield what the model takes, and how many of its rows are samples."""
         count = row_count(samples)
         for start in range(0, count, size):
             feeds = {}
@@ -114,8 +119,30 @@ class AnnSession:
                 rows = _as_input(name, np.asarray(samples[name][start : start + size]), dtype)
                 missing = size - len(rows) if self.batch else 0
                 feeds[name] = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-            got = self._session.run(None, feeds)
-            yield [array[: min(size, count - start)] for array in got]
+            yield feeds, min(size, count - start)
+
+
+def _compute(session: Any, batch: tuple[Samples, int]) -> list[npt.NDArray[Any]]:
+    feeds, count = batch
+    return [array[:count] for array in session.run(None, feeds)]
+
+
+def _options(threads: int) -> Any:
+    """Return how sessions run, so that they compute what the model says."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Else onnxruntime 1.31 rounds activations to 8 bits before a MatMul of dequantised weights:
+    # outputs were off by up to 1 %. 1 asks for float32; older versions ignore the entry.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    # Else quantised layers are fused to integer kernels, which round the biases too.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    # Else sums of products of integers overflow 16 bits on processors without VNNI.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 def _load(model: bytes, options: Any) -> Any:

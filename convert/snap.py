@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from snnconvert.convert.linear import (
     Chain,
@@ -295,10 +296,17 @@ def round_input(node: Input, x: FloatArray) -> FloatArray:
     return x if node.grid is None else round_to_grid(x, node.grid)
 
 
+def not_zero(node: Input, x: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return where samples, rounded as :func:`round_input` does, are not zero."""
+    # Half a unit is rounded to the even number, zero.
+    return np.asarray(np.abs(x) > (0.0 if node.grid is None else node.grid / 2))
+
+
 __all__ = [
     "MAXIMUM_STEPS",
     "Executable",
     "common_power_of_two",
+    "not_zero",
     "power_of_two_above",
     "round_input",
     "round_to_grid",

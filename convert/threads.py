@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Piece = TypeVar("Piece")
@@ -38,3 +39,26 @@ def on_threads(
         return [work(piece) for piece in pieces]
     with ThreadPoolExecutor(threads, initializer=begin) as pool:
         return list(pool.map(work, pieces))
+
+
+def in_turn(
+    work: Callable[[Piece], Found], pieces: Iterable[Piece], threads: int
+) -> Iterator[Found]:
+    """Yield what `work` makes of every piece, in their order, each piece on one of the threads.
+
+    Pieces are drawn in this thread, as many ahead as there are threads. Where it ends early, those
+    that have not begun are dropped.
+    """
+    if threads < 2:
+        yield from map(work, pieces)
+        return
+    pool, begun = ThreadPoolExecutor(threads), deque[Future[Found]]()
+    try:
+        for piece in pieces:
+            begun.append(pool.submit(work, piece))
+            if len(begun) > threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

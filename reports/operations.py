@@ -30,7 +30,7 @@ from snnconvert.convert.linear import (
 from snnconvert.convert.network import Input, Network, Population
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.relays import inline_relays
-from snnconvert.convert.snap import round_input
+from snnconvert.convert.snap import not_zero, round_input
 from snnconvert.reports.checkpoint import Resumable
 from snnconvert.reports.fan_out import connections, fan_out, is_injection
 
@@ -112,13 +112,15 @@ class InputActivity(Resumable):
     def add(self, samples: Mapping[str, npt.NDArray[Any]]) -> None:
         """Count a batch of (n, *shape) samples, or (n, frames, *shape) events."""
         for node in self.network.inputs:
-            x = round_input(node, samples[node.name])
+            x = samples[node.name]
             if node.encoding == "events":
                 x = x[:, : input_steps(node, self.steps)]
             rows = x.reshape(-1, self.active[node.name].size)
-            self.active[node.name] += np.count_nonzero(rows, axis=0)
+            active = not_zero(node, rows)
+            self.active[node.name] += active.sum(axis=0, dtype=np.int32)
             if self.binary[node.name]:
-                self.binary[node.name] = bool((np.abs(rows[rows != 0]) == 1).all())
+                values = round_input(node, rows[active])
+                self.binary[node.name] = bool((np.abs(values) == 1).all())
 
 
 def input_steps(node: Input, steps: int) -> int:

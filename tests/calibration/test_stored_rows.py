@@ -46,12 +46,14 @@ def saved(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("kept", [0, 1 << 20])
 @pytest.mark.parametrize("mapped", [0, 1 << 20])
 @pytest.mark.parametrize("limit", [None, 5])
 def test_every_kind_of_data(
-    tmp_path: Path, limit: int | None, mapped: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, limit: int | None, mapped: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With and without files behind the arrays."""
+    """With and without files behind the arrays, kept as they are and read again."""
+    monkeypatch.setattr(stored_rows, "KEPT_BYTES", kept)
     monkeypatch.setattr(archive, "MAPPED_BYTES", mapped)
     monkeypatch.setattr(stored_rows, "MAPPED_BYTES", mapped or 1)
     expected = load_rows(X, INPUTS, preprocessing=HALVED, limit=limit)[0]["image"]
@@ -152,3 +154,22 @@ class TestMapped:
         with pytest.raises(DataError) as caught:
             stored(tmp_path / "rows.npz")
         assert "9.0" in caught.value.why
+
+
+def test_few_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    apply = Preprocessing.apply
+
+    def counted(self: Preprocessing, x: Any, axis: int) -> Any:
+        asked.append(len(x))
+        return apply(self, x, axis)
+
+    monkeypatch.setattr(Preprocessing, "apply", counted)
+    size = 4 * X.size
+    for kept, times in ((size, 0), (size - 1, 6)):
+        asked.clear()
+        monkeypatch.setattr(stored_rows, "KEPT_BYTES", kept)
+        rows = stored(X).samples["image"]
+        before = sum(asked)
+        np.testing.assert_array_equal(rows[2:5], rows[2:5])
+        assert sum(asked) - before == times

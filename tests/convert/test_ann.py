@@ -1,5 +1,7 @@
 """The original network in onnxruntime: any number of rows, any batch, any number type."""
 
+import threading
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -9,6 +11,7 @@ from onnx_models import make_model, make_node
 
 from snnconvert.convert.ann import AnnSession
 from snnconvert.convert.errors import DataError, ModelFileError
+from snnconvert.convert.threads import default_threads
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(3, 2) / 4
 
@@ -171,12 +174,44 @@ def test_a_model_that_onnxruntime_loads_with_basic_optimisations_only(
 
 
 @pytest.mark.parametrize(
-    ("wish", "asked", "threads"), [("1", 0, 1), ("3", 2, 2), ("", 0, 0), ("many", 0, 0)]
+    ("wish", "asked", "threads"), [("1", 0, 1), ("3", 2, 2), ("5", 0, 5), ("many", 0, None)]
 )
-def test_threads(monkeypatch: pytest.MonkeyPatch, wish: str, asked: int, threads: int) -> None:
+def test_threads(
+    monkeypatch: pytest.MonkeyPatch, wish: str, asked: int, threads: int | None
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", wish)
     session = AnnSession(model(), threads=asked)
-    assert session._session.get_session_options().intra_op_num_threads == threads
+    found = session._session.get_session_options().intra_op_num_threads
+    assert found == (default_threads() if threads is None else threads)
+
+
+@pytest.mark.parametrize(("batch", "pieces"), [("N", [8, 8, 8, 8, 8, 1]), (4, [4] * 11)])
+def test_several_batches_run_side_by_side(
+    batch: int | str, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each on a thread of its own, in sessions of one thread; rows come back in their order."""
+    session, asked = AnnSession(model(batch), threads=2), []
+    alone = session._of_one_thread
+    assert alone.get_session_options().intra_op_num_threads == 1
+    both = threading.Barrier(2, timeout=10)
+
+    class Watched:
+        def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            asked.append(len(feeds["a"]))
+            if len(asked) <= 2:
+                both.wait()
+            return list(alone.run(names, feeds))
+
+    monkeypatch.setitem(session.__dict__, "_of_one_thread", Watched())
+    found = session.run(samples(41), batch_size=16)
+    np.testing.assert_array_equal(found["y"], expected(41))
+    assert sorted(asked, reverse=True) == pieces
+
+
+def test_one_batch_takes_all_threads() -> None:
+    session = AnnSession(model(), threads=2)
+    session.run(samples(16), batch_size=16)
+    assert "_of_one_thread" not in session.__dict__
 
 
 def test_progress_is_told() -> None:

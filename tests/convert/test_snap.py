@@ -28,6 +28,7 @@ from snnconvert.convert.snap import (
     MINIMUM_BITS,
     SINGLE_BITS,
     Executable,
+    not_zero,
     power_of_two_above,
     round_input,
     round_to_grid,
@@ -299,3 +300,15 @@ def test_rounding_to_a_grid_goes_to_the_nearest() -> None:
     np.testing.assert_array_equal(
         round_to_grid(np.array([0.1, 0.13, -0.4, 7.0]), 0.25), [0.0, 0.25, -0.5, 7.0]
     )
+
+
+@given(
+    st.lists(st.floats(-8, 8, width=32), min_size=1),
+    st.sampled_from([None, 2.0**-4, 1.0, 4.0]),
+)
+def test_where_rounded_samples_are_not_zero(values: list[float], grid: float | None) -> None:
+    """Halves of a unit are rounded to zero, as to any even number."""
+    halves = [] if grid is None else [grid / 2, -grid / 2, grid, 3 * grid / 2]
+    x = np.array([*values, *halves], np.float32)
+    node = Input("x", x.shape, grid=grid)
+    np.testing.assert_array_equal(not_zero(node, x), round_input(node, x) != 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from snnconvert.convert.threads import default_threads, on_threads
+from snnconvert.convert.threads import default_threads, in_turn, on_threads
 
 
 def test_threads_default_to_the_processors_that_are_allowed(
@@ -57,3 +58,37 @@ def test_an_exception_of_a_piece_is_raised(threads: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     with pytest.raises(ZeroDivisionError):
         on_threads(lambda x: 1 / x, [1, 0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_turn_and_pieces_are_drawn_as_they_are_needed(threads: int) -> None:
+    drawn: list[int] = []
+
+    def pieces() -> Iterator[int]:
+        for piece in range(20):
+            drawn.append(piece)
+            yield piece
+
+    found = in_turn(lambda x: x * x, pieces(), threads)
+    for count in range(1, 6):
+        assert next(found) == (count - 1) ** 2
+        assert len(drawn) <= count + threads
+    assert list(found) == [x * x for x in range(5, 20)]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_exception_drops_what_has_not_begun(threads: int) -> None:
+    begun: list[int] = []
+
+    def work(x: int) -> float:
+        begun.append(x)
+        return 1 / x
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_turn(work, [1, 0, *range(1, 50)], threads))
+    assert len(begun) <= 2 + 2 * threads
+
+
+def test_pieces_in_turn_run_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=10)
+    assert sorted(in_turn(lambda _: both.wait(), range(2), 2)) == [0, 1]
