@@ -171,11 +171,17 @@ class LayerRecorder(Resumable):
         self._moments = PairMoments()
         self._scatter = _Scatter(compare_rows, population.size)
 
-    def add(self, counts: Counts, events: Counts | None = None) -> None:
-        """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs."""
+    def add(
+        self, counts: Counts, events: Counts | None = None, total: Counts | None = None
+    ) -> None:
+        """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs.
+
+        `total` are the sums over the samples, (neurons,), where they are known and all spikes 1.
+        """
         sent = counts if events is None else events
         self.samples += len(counts)
-        total = sum_of_samples(sent, self.steps * self._highest)
+        if total is None:
+            total = sum_of_samples(sent, self.steps * self._highest)
         self.total += total
         self._sum += int(total.sum() if events is None else counts.sum())
         rows = min(COUNTED_ROWS - self.counted, len(counts))

@@ -204,7 +204,7 @@ class _Gathered(Resumable):
         self._activity.add(batch)
         on_threads(
             lambda name: self._recording[name].add(
-                result.spike_counts[name], result.events.get(name)
+                result.spike_counts[name], result.events.get(name), result.totals.get(name)
             ),
             self._recording,
         )

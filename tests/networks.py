@@ -77,6 +77,9 @@ def assert_same_run(result: RunResult, expected: RunResult) -> None:
         np.testing.assert_array_equal(result.spike_counts[name], counts, err_msg=name)
         events = result.event_counts(name)
         np.testing.assert_array_equal(events, expected.event_counts(name), err_msg=name)
+    for name, total in result.totals.items():
+        summed = expected.event_counts(name).sum(axis=0).reshape(-1)
+        np.testing.assert_array_equal(total, summed, err_msg=name)
     assert result.outputs.keys() == expected.outputs.keys()
     for name, output in expected.outputs.items():
         np.testing.assert_array_equal(result.outputs[name], output, err_msg=name)

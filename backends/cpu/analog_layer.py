@@ -39,9 +39,9 @@ class AnalogLayer:
         full[..., : self.count] = rows
         return full
 
-    def membranes(self, n: int, memory: Workspace) -> Membranes:
-        """Return the state of so many samples before the first step."""
-        return memory.membranes(self.node.name, n, self._v_init, self.positions)
+    def membranes(self, counts: npt.NDArray[np.int32], memory: Workspace) -> Membranes:
+        """Return the state before the first step, with room for counts (n, positions, channels)."""
+        return memory.membranes(self.node.name, counts, self._v_init)
 
     def room(self, n: int) -> FloatArray:
         """Return currents of 0 for so many samples, (n, positions, padded channels)."""

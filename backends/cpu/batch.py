@@ -17,7 +17,7 @@ from snnconvert.backends.cpu.calls import Calls, Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program
-from snnconvert.backends.cpu.results import Results, by_channel
+from snnconvert.backends.cpu.results import Results, by_channel, counts_layout
 from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cpu.sent import Sent
 from snnconvert.backends.cpu.taps import channels_of
@@ -110,6 +110,10 @@ class BatchRun:
         self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
         self._layers = program.layers_for(steps)
+        self._layout = counts_layout(network, self._layers)
+        width = self._layout.width
+        counts = program.memory.array("counts", self._n * width, np.int32)
+        self._counts = counts[: self._n * width].reshape(self._n, width)
         self._membranes = {p.name: self._membranes_of(p) for p in network.populations}
         self._sums = {r.name: np.zeros((self._n, *stored_shape(r.shape))) for r in network.readouts}
         self._chunk = Span(0, 0)
@@ -135,7 +139,9 @@ class BatchRun:
         layer = self._layers.get(node.name)
         if layer is None:
             return self._program.neurons(node).membranes(self._n)
-        return layer.membranes(self._n, self._program.memory)
+        place, shape = self._layout.places[node.name], self._layout.shapes[node.name]
+        counts = self._counts[:, place].reshape(self._n, *shape)
+        return layer.membranes(counts, self._program.memory)
 
     def _frames(self) -> dict[str, int]:
         """Return the number of frames of each event input."""
@@ -171,6 +177,7 @@ class BatchRun:
             self._prepared = True
         for p in self._network.populations:
             self._write_counts(p)
+        results.keep(rows, self._counts)
         # A prepared run outlives them.
         del self._samples, self._results, self._analog, self._pool
 
@@ -185,18 +192,18 @@ class BatchRun:
                     self._clock[node.name] = self._clock.get(node.name, 0.0) + spent
 
     def _write_counts(self, node: Population) -> None:
+        """Write what the results do not keep as it is."""
         membranes, counts = self._membranes[node.name], self._results.counts[node.name]
         if not isinstance(membranes, Membranes):
             counts[self._rows] = self._counted(node, membranes.counts)
             if node.name in self._results.events:
                 events = self._results.events[node.name]
                 events[self._rows] = self._counted(node, membranes.events)
-        elif not membranes.fresh:
-            kept = self._results.kept.get(node.name)
-            if kept is not None:
-                kept[self._rows] = membranes.counts
-            else:
-                counts[self._rows] = by_channel(membranes.counts, node.shape)
+            return
+        if membranes.fresh:
+            membranes.counts[...] = 0
+        if self._layout.places[node.name].stop > self._layout.kept:
+            counts[self._rows] = by_channel(membranes.counts, node.shape)
 
     def _counted(
         self, node: Population, counts: npt.NDArray[np.integer[Any]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -64,13 +63,12 @@ class Workspace(threading.local):
             self._arrays[name] = held
         return held
 
-    def membranes(self, name: str, n: int, v_init: npt.NDArray[Any], positions: int) -> Membranes:
-        """Return the state of so many samples before the first step."""
-        shape = (n, positions, v_init.shape[-1])
-        size = math.prod(shape)
-        voltage = self.array(f"voltages of {name}", size, v_init.dtype)[:size].reshape(shape)
-        counts = self.array(f"counts of {name}", size, np.int32)[:size].reshape(shape)
-        return Membranes(voltage, counts, v_init)
+    def membranes(
+        self, name: str, counts: npt.NDArray[np.int32], v_init: npt.NDArray[Any]
+    ) -> Membranes:
+        """Return the state of a batch before the first step, with given room for the counts."""
+        voltage = self.array(f"voltages of {name}", counts.size, v_init.dtype)[: counts.size]
+        return Membranes(voltage.reshape(counts.shape), counts, v_init)
 
 
 def header(

@@ -197,9 +197,9 @@ class EventLayer:
             self._tables[method] = LayerTables(own, rows, first)
         return self._tables[method]
 
-    def membranes(self, n: int, memory: Workspace) -> Membranes:
-        """Return the state of so many samples before the first step."""
-        return memory.membranes(self.node.name, n, self.numbers.v_init, self.positions)
+    def membranes(self, counts: npt.NDArray[np.int32], memory: Workspace) -> Membranes:
+        """Return the state before the first step, with room for counts (n, positions, channels)."""
+        return memory.membranes(self.node.name, counts, self.numbers.v_init)
 
     def advance(
         self,

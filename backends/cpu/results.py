@@ -4,22 +4,59 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from snnconvert.backends.base import RunResult, decode
-from snnconvert.backends.cpu.fixed_point import padded
+from snnconvert.backends.cpu.fixed_point import LARGEST, padded
 from snnconvert.backends.cpu.taps import channels_of, positions_of
 from snnconvert.convert.linear import FloatArray, Shape
 from snnconvert.convert.network import Network
 from snnconvert.convert.neurons import spike_values
 
+Number = TypeVar("Number", bound=np.integer[Any])
+
 MOST_PADDED = 2
 """Times its channels that a layer's counts may be kept as."""
+
+
+@dataclass(frozen=True, eq=False)
+class CountsLayout:
+    """How kernels of layers of bits keep the counts of a sample: in one row, node after node.
+
+    Attributes
+    ----------
+    places : dict of str to slice
+        Of each population in the row: (positions, padded channels), channels side by side.
+    shapes : dict of str to (int, int)
+    kept : int
+        Numbers in front that a result keeps as they are: to write them in another order takes
+        time. Behind are populations of so few channels that most of it would be padding.
+    width : int
+        Numbers of a row.
+    """
+
+    places: dict[str, slice]
+    shapes: dict[str, tuple[int, int]]
+    kept: int
+    width: int
+
+
+def counts_layout(network: Network, of_bits: Collection[str]) -> CountsLayout:
+    """Return the layout for the populations whose kernels are of bits."""
+    channels = {p.name: channels_of(p.shape) for p in network.populations if p.name in of_bits}
+    padding = {name: padded(count) > MOST_PADDED * count for name, count in channels.items()}
+    names = sorted(channels, key=lambda name: padding[name])
+    shapes = {n: (positions_of(network[n].shape), padded(channels[n])) for n in names}
+    ends = list(itertools.accumulate((math.prod(shape) for shape in shapes.values()), initial=0))
+    places = {n: slice(*edges) for n, edges in zip(names, itertools.pairwise(ends), strict=True)}
+    kept = sum(not padding[name] for name in names)
+    return CountsLayout(places, shapes, ends[kept], ends[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +69,32 @@ class Results:
         Currents of each readout, added up.
     counts : dict of (n, *shape) int32 array
         Sums of the spikes.
-    kept : dict of (n, positions, padded channels) int32 array
-        The same numbers as the kernels of layers of bits keep them, channels side by side: to
-        write them in another order takes time. Not those of so few channels that most of it would
-        be padding.
     events : dict of (n, *shape) int64 array
     spikes : dict of (steps, n, *shape) array
+    layout : CountsLayout
+    kept : (n, layout.kept) int32 array
+        What many of `counts` are views of.
+    totals : (layout.kept,) int32 or int64 array
+        Sums over the samples, of the type of the counts where it holds them: others are converted
+        piece by piece, several times as slow.
     """
 
     accumulated: dict[str, FloatArray]
     counts: dict[str, npt.NDArray[np.int32]]
-    kept: dict[str, npt.NDArray[np.int32]]
     events: dict[str, npt.NDArray[np.int64]]
     spikes: dict[str, npt.NDArray[Any]]
+    layout: CountsLayout
+    kept: npt.NDArray[np.int32]
+    totals: npt.NDArray[np.integer[Any]]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, rows: slice, counts: npt.NDArray[np.int32]) -> None:
+        """Write the counts of a batch, (batch, layout.width), which are still in the cache."""
+        ours = counts[:, : self.layout.kept]
+        self.kept[rows] = ours
+        total = ours.sum(axis=0, dtype=self.totals.dtype)
+        with self._lock:
+            np.add(self.totals, total, out=self.totals)
 
 
 def empty_results(
@@ -60,20 +110,15 @@ def empty_results(
     `of_bits` are the populations whose kernels keep their counts position by position.
     """
     values = {p.name: spike_values(p.neuron) for p in network.populations}
-    shapes = {p.name: p.shape for p in network.populations}
-    kept = {
-        name: (n, positions_of(shape), padded(channels_of(shape)))
-        for name, shape in shapes.items()
-        if name in of_bits and padded(channels_of(shape)) <= MOST_PADDED * channels_of(shape)
-    }
-    held = _zeros({name: kept.get(name, (n, *shape)) for name, shape in shapes.items()})
+    layout = counts_layout(network, of_bits)
+    kept = np.zeros((n, layout.kept), np.int32)
+    views = _by_population(network, layout, kept)
     return Results(
         accumulated={r.name: np.zeros((timesteps, n, *r.shape)) for r in network.readouts},
         counts={
-            name: by_channel(counts, shapes[name]) if name in kept else counts
-            for name, counts in held.items()
+            p.name: views[p.name] if p.name in views else np.zeros((n, *p.shape), np.int32)
+            for p in network.populations
         },
-        kept={name: held[name] for name in kept},
         events={
             p.name: np.zeros((n, *p.shape), np.int64)
             for p in network.populations
@@ -84,21 +129,26 @@ def empty_results(
             for p in network.populations
             if p.name in recorded
         },
+        layout=layout,
+        kept=kept,
+        totals=np.zeros(layout.kept, np.int32 if n * steps <= LARGEST else np.int64),
     )
 
 
-def by_channel(kept: npt.NDArray[np.int32], shape: Shape) -> npt.NDArray[np.int32]:
+def _by_population(
+    network: Network, layout: CountsLayout, rows: npt.NDArray[Number]
+) -> dict[str, npt.NDArray[Number]]:
+    """Return what lies in the front of rows, (n, *shape) by name: views."""
+    return {
+        name: by_channel(rows[:, place].reshape(-1, *layout.shapes[name]), network[name].shape)
+        for name, place in layout.places.items()
+        if place.stop <= layout.kept
+    }
+
+
+def by_channel(kept: npt.NDArray[Number], shape: Shape) -> npt.NDArray[Number]:
     """Return counts of a layer of bits with the axes of the population: a view."""
     return kept[..., : channels_of(shape)].swapaxes(1, 2).reshape(len(kept), *shape)
-
-
-def _zeros(shapes: Mapping[str, Shape]) -> dict[str, npt.NDArray[np.int32]]:
-    """Return arrays of zeros, all in one piece: where that is large, it comes in large pages."""
-    sizes = [math.prod(shape) for shape in shapes.values()]
-    ends = list(itertools.accumulate(sizes, initial=0))
-    whole = np.zeros(ends[-1], np.int32)
-    pairs = zip(shapes.items(), itertools.pairwise(ends), strict=True)
-    return {name: whole[first:last].reshape(shape) for (name, shape), (first, last) in pairs}
 
 
 def run_result(network: Network, results: Results, latency: int) -> RunResult:
@@ -109,4 +159,8 @@ def run_result(network: Network, results: Results, latency: int) -> RunResult:
         events=results.events,
         spikes=results.spikes,
         latency=latency,
+        totals={
+            name: total.reshape(-1).astype(np.int64)
+            for name, total in _by_population(network, results.layout, results.totals[None]).items()
+        },
     )
