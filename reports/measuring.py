@@ -26,7 +26,12 @@ from snnconvert.convert.threads import on_threads
 from snnconvert.reports.anytime import AnytimeRecorder, operations_until
 from snnconvert.reports.checkpoint import Checkpoint, Nowhere, Resumable
 from snnconvert.reports.evaluation import Measurement
-from snnconvert.reports.layers import LayerRecorder, recorders, recorders_by_activation
+from snnconvert.reports.layers import (
+    COUNTED_ROWS,
+    LayerRecorder,
+    recorders,
+    recorders_by_activation,
+)
 from snnconvert.reports.operations import InputActivity, count_operations
 from snnconvert.reports.scores import Judge, OutputTally
 
@@ -202,17 +207,25 @@ class _Gathered(Resumable):
             headline = self._tallies[0].judge.layout
             self._stopping.add(result.outputs[headline.readout or headline.name])
         self._activity.add(batch)
-        on_threads(
-            lambda name: self._recording[name].add(
-                result.spike_counts[name], result.events.get(name), result.totals.get(name)
-            ),
-            self._recording,
-        )
+        self._record(result)
         if lowered_values is not None and here.start < self._compared:
             rows = min(here.stop, self._compared) - here.start
             _compare(self._recording, result, batch, rows, lowered_values)
         _add_details(self._details, result.details)
         self.done = here.stop
+
+    def _record(self, result: RunResult) -> None:
+        """Add a batch to the statistics of the layers."""
+
+        def add(name: str) -> None:
+            total = result.totals.get(name)
+            self._recording[name].add(result.spike_counts[name], result.events.get(name), total)
+
+        if self.done >= COUNTED_ROWS and result.totals.keys() == self._recording.keys():
+            for name in self._recording:  # nothing that would be worth a thread
+                add(name)
+        else:
+            on_threads(add, self._recording)
 
     def result(
         self,
