@@ -88,7 +88,7 @@ class RunResult:
         What the target adds (overflows, injected currents, ...), ready for JSON.
     events : dict of (N, *shape) int64 array
         Number of spikes that are not 0, of the populations where it may differ from the sum.
-    totals : dict of (size,) int64 array
+    totals : dict of (size,) array
         `spike_counts` summed over the samples, of the populations for which the target knows it.
     """
 
@@ -98,7 +98,7 @@ class RunResult:
     latency: int = 0
     details: dict[str, Any] = field(default_factory=dict)
     events: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
-    totals: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    totals: dict[str, npt.NDArray[np.integer[Any]]] = field(default_factory=dict)
 
     @property
     def logits(self) -> FloatArray:

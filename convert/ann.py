@@ -21,8 +21,9 @@ ALTERING = ["DoubleQDQPairsRemover"]
 """Optimisers that change what a network computes: this one takes away the first of two pairs of
 quantisers, with its rounding and saturation, whatever ``session.disable_quant_qdq`` says."""
 
-FEWEST_ROWS = 8
-"""Rows that a thread takes at once where there are enough."""
+PARTS = 4
+"""Parts of a batch, at most so many of which are computed side by side: the same for any number of
+threads, so that results are."""
 
 NEARLY_WHOLE = 1e-3
 """What single precision may leave of a whole number after preprocessing."""
@@ -48,7 +49,7 @@ class AnnSession:
     -----
     Threads within an operator wait for one another: by spinning, which on a busy machine took up to
     a third more processor time, or asleep, which takes a tenth more on an idle one. Where there are
-    several batches each has a thread of its own.
+    enough rows, several parts of a batch are computed side by side.
 
     Raises
     ------
@@ -75,7 +76,7 @@ class AnnSession:
         samples : dict of (N, *shape) arrays
             Cast to what the model takes; read in batches.
         batch_size : int
-            Rows that are computed at the same time, where the model's batch is free.
+            Rows that are computed at the same time, in parts, where the model's batch is free.
         progress : callable, optional
             Called with the samples done and in all.
 
@@ -89,14 +90,11 @@ class AnnSession:
             If an input of whole numbers gets others: the spiking network would see what they
             were, and the model what they are rounded to.
         """
-        size, threads, session = self.batch or batch_size, self._threads, self._session
-        if threads > 1 and row_count(samples) > size:
-            session = self._of_one_thread
-            size = self.batch or max(size // threads, min(FEWEST_ROWS, size))
-        else:
-            threads = 1
+        size = self.batch or -(-batch_size // PARTS)
+        beside = min(self._threads, PARTS) if row_count(samples) > size else 1
+        compute = partial(_compute, self._session if beside == 1 else self._of_fewer_threads)
         parts, done = [], 0
-        for part in in_turn(partial(_compute, session), self._batches(samples, size), threads):
+        for part in in_turn(compute, self._batches(samples, size), beside):
             parts.append(part)
             done += len(part[0])
             if progress is not None:
@@ -107,8 +105,8 @@ class AnnSession:
         }
 
     @cached_property
-    def _of_one_thread(self) -> Any:
-        return _load(self._model, _options(1))
+    def _of_fewer_threads(self) -> Any:
+        return _load(self._model, _options(self._threads // min(self._threads, PARTS)))
 
     def _batches(self, samples: Samples, size: int) -> Iterator[tuple[Samples, int]]:
         """Yield what the model takes, and how many of its rows are samples."""

@@ -25,6 +25,10 @@ MOST_PADDED = 2
 """Times its channels that a layer's counts may be kept as."""
 
 
+FEWEST_SUMMED = 16
+"""Samples of a run whose counts are summed while they are in the cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class CountsLayout:
     """How kernels of layers of bits keep the counts of a sample: in one row, node after node.
@@ -74,9 +78,9 @@ class Results:
     layout : CountsLayout
     kept : (n, layout.kept) int32 array
         What many of `counts` are views of.
-    totals : (layout.kept,) int32 or int64 array
+    totals : (layout.kept,) int32 or int64 array or None
         Sums over the samples, of the type of the counts where it holds them: others are converted
-        piece by piece, several times as slow.
+        piece by piece, several times as slow. None: of few samples anyone may sum them.
     """
 
     accumulated: dict[str, FloatArray]
@@ -85,13 +89,15 @@ class Results:
     spikes: dict[str, npt.NDArray[Any]]
     layout: CountsLayout
     kept: npt.NDArray[np.int32]
-    totals: npt.NDArray[np.integer[Any]]
+    totals: npt.NDArray[np.integer[Any]] | None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, rows: slice, counts: npt.NDArray[np.int32]) -> None:
         """Write the counts of a batch, (batch, layout.width), which are still in the cache."""
         ours = counts[:, : self.layout.kept]
         self.kept[rows] = ours
+        if self.totals is None:
+            return
         total = ours.sum(axis=0, dtype=self.totals.dtype)
         with self._lock:
             np.add(self.totals, total, out=self.totals)
@@ -131,7 +137,11 @@ def empty_results(
         },
         layout=layout,
         kept=kept,
-        totals=np.zeros(layout.kept, np.int32 if n * steps <= LARGEST else np.int64),
+        totals=(
+            np.zeros(layout.kept, np.int32 if n * steps <= LARGEST else np.int64)
+            if n >= FEWEST_SUMMED
+            else None
+        ),
     )
 
 
@@ -153,14 +163,14 @@ def by_channel(kept: npt.NDArray[Number], shape: Shape) -> npt.NDArray[Number]:
 
 def run_result(network: Network, results: Results, latency: int) -> RunResult:
     """Return what a run returns, outputs decoded."""
+    totals = {}
+    if results.totals is not None:
+        totals = _by_population(network, results.layout, results.totals[None])
     return RunResult(
         outputs={r.name: decode(r, results.accumulated[r.name]) for r in network.readouts},
         spike_counts=results.counts,
         events=results.events,
         spikes=results.spikes,
         latency=latency,
-        totals={
-            name: total.reshape(-1).astype(np.int64)
-            for name, total in _by_population(network, results.layout, results.totals[None]).items()
-        },
+        totals={name: total.reshape(-1) for name, total in totals.items()},
     )

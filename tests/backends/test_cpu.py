@@ -153,6 +153,7 @@ def test_chunks_and_threads_change_nothing(
         for module in ("batch", "sent", "event_layer"):
             patch.setattr(f"snnconvert.backends.cpu.{module}.np", Poisoned())
         patch.setattr("snnconvert.backends.cpu.program.Workspace", PoisonedWorkspace)
+        patch.setattr("snnconvert.backends.cpu.results.FEWEST_SUMMED", 1)
         if method:
             patch.setattr("snnconvert.backends.cpu.program.cheapest", always(method))
         assert_equals_the_reference(small, case)
@@ -491,6 +492,17 @@ def test_without_compiled_kernels_torch_runs_the_network(
     result = simulation.run(x, 9)
     expected = ReferenceSimulation(prepare(network).network).run(x, 9)
     np.testing.assert_array_equal(result.logits, expected.logits)
+
+
+def test_totals_are_sums_over_the_samples(rng: np.random.Generator) -> None:
+    simulation = CpuBackend().emit(convolutional(rng, channels=16), threads=2)
+    for n, known in ((20, {"first", "second"}), (2, set())):
+        result = simulation.run(images(rng, n), 6)
+        assert result.totals.keys() == known
+        for name, total in result.totals.items():
+            np.testing.assert_array_equal(
+                total, result.spike_counts[name].sum(axis=0).reshape(-1), err_msg=name
+            )
 
 
 @pytest.mark.usefixtures("without_tiles")

@@ -185,33 +185,41 @@ def test_threads(
     assert found == (default_threads() if threads is None else threads)
 
 
-@pytest.mark.parametrize(("batch", "pieces"), [("N", [8, 8, 8, 8, 8, 1]), (4, [4] * 11)])
-def test_several_batches_run_side_by_side(
-    batch: int | str, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("batch", "threads", "parts", "each"),
+    [("N", 2, [4] * 10 + [1], 1), (4, 3, [4] * 11, 1), ("N", 9, [4] * 10 + [1], 2)],
+)
+def test_parts_of_a_batch_run_side_by_side(
+    batch: int | str,
+    threads: int,
+    parts: list[int],
+    each: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each on a thread of its own, in sessions of one thread; rows come back in their order."""
-    session, asked = AnnSession(model(batch), threads=2), []
-    alone = session._of_one_thread
-    assert alone.get_session_options().intra_op_num_threads == 1
-    both = threading.Barrier(2, timeout=10)
+    """They share the threads, are the same for any number, and rows come back in their order."""
+    session, asked = AnnSession(model(batch), threads=threads), []
+    fewer = session._of_fewer_threads
+    assert fewer.get_session_options().intra_op_num_threads == each
+    together = threading.Barrier(min(threads, 4), timeout=10)
 
     class Watched:
         def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
             asked.append(len(feeds["a"]))
-            if len(asked) <= 2:
-                both.wait()
-            return list(alone.run(names, feeds))
+            if len(asked) <= together.parties:
+                together.wait()
+            return list(fewer.run(names, feeds))
 
-    monkeypatch.setitem(session.__dict__, "_of_one_thread", Watched())
+    monkeypatch.setitem(session.__dict__, "_of_fewer_threads", Watched())
     found = session.run(samples(41), batch_size=16)
     np.testing.assert_array_equal(found["y"], expected(41))
-    assert sorted(asked, reverse=True) == pieces
+    assert sorted(asked, reverse=True) == parts
 
 
-def test_one_batch_takes_all_threads() -> None:
-    session = AnnSession(model(), threads=2)
-    session.run(samples(16), batch_size=16)
-    assert "_of_one_thread" not in session.__dict__
+@pytest.mark.parametrize(("rows", "threads"), [(4, 2), (40, 1)])
+def test_one_part_takes_all_threads(rows: int, threads: int) -> None:
+    session = AnnSession(model(), threads=threads)
+    session.run(samples(rows), batch_size=16)
+    assert "_of_fewer_threads" not in session.__dict__
 
 
 def test_progress_is_told() -> None:
@@ -219,7 +227,7 @@ def test_progress_is_told() -> None:
     rows = np.ones((5, 3), np.float32)
     AnnSession(model()).run(
         {"a": rows, "b": rows},
-        batch_size=2,
+        batch_size=8,
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(2, 5), (4, 5), (5, 5)]
