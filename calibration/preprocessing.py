@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,12 @@ class Preprocessing:
         for name in ("mean", "std"):
             entries = getattr(self, name)
             if entries is not None:
-                entries = tuple(float(entry) for entry in entries)
+                entries = _numbers(name, entries)
                 object.__setattr__(self, name, entries)
                 _require(len(entries) > 0, f"{name} is empty")
                 _require(bool(np.isfinite(entries).all()), f"{name} must be finite: {entries}")
         if self.scale is not None:
+            object.__setattr__(self, "scale", _numbers("scale", (self.scale,))[0])
             _require(bool(np.isfinite(self.scale)), f"scale must be finite, not {self.scale}")
             _require(self.scale != 0, "scale must not be zero")
         _require(self.std is None or all(self.std), f"std must not hold a zero: {self.std}")
@@ -116,6 +117,14 @@ class Preprocessing:
             mean=None if mean is None else tuple(mean),
             std=None if std is None else tuple(std),
         )
+
+
+def _numbers(name: str, entries: Iterable[Any]) -> tuple[float, ...]:
+    try:
+        return tuple(float(entry) for entry in entries)
+    except (TypeError, ValueError) as error:
+        kind = "a number" if name == "scale" else "a sequence of numbers"
+        raise UsageError(f"preprocessing: {name} must be {kind}: {error}") from error
 
 
 def _require(condition: bool, message: str) -> None:

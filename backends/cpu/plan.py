@@ -84,8 +84,11 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     Raises
     ------
     UsageError
-        If `threads` is below 1, or one sample for one step does not fit the memory.
+        If `threads` is no whole number or below 1, or one sample for one step does not fit the
+        memory.
     """
+    if threads is not None and not isinstance(threads, int | np.integer):
+        raise UsageError(f"threads must be a whole number, not {threads!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
     network = executable.network

@@ -66,9 +66,15 @@ def read_onnx(source: str | PathLike[str] | bytes | ModelProto) -> OnnxFile:
         content = serialise(source)
     elif isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
-    else:
+    elif isinstance(source, str | PathLike):
         path = Path(source)
         content = _read(path)
+    else:
+        kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
+        raise ModelFileError(
+            f"a model is a path, bytes or an onnx.ModelProto, not {kind}",
+            hint="export a network of PyTorch with torch.onnx.export, and give the file",
+        )
     model = _parse(content, path)
     _check_header(model, path)
     embedded = embed_external_data(all_tensors(model), None if path is None else path.parent)

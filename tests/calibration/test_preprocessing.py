@@ -53,7 +53,9 @@ def test_wrong_number_of_entries_is_refused_with_both_numbers() -> None:
     [
         ({"scale": 0.0}, "scale must not be zero"),
         ({"scale": np.inf}, "scale must be finite, not inf"),
+        ({"scale": "a"}, "scale must be a number: could not convert string to float: 'a'"),
         ({"mean": ()}, "mean is empty"),
+        ({"std": 3}, "std must be a sequence of numbers: 'int' object is not iterable"),
         ({"mean": (np.nan,)}, "mean must be finite: (nan,)"),
         ({"std": (1.0, 0.0)}, "std must not hold a zero: (1.0, 0.0)"),
     ],

@@ -154,6 +154,15 @@ class TestSources:
             assert imported.path == (str(path) if isinstance(source, str | Path) else None)
             assert imported.graph is not None and imported.graph.name == "graph"
 
+    @pytest.mark.parametrize(
+        ("source", "kind"), [(None, "NoneType"), (3, "int"), (np.ones(2), "numpy.ndarray")]
+    )
+    def test_anything_else_is_no_model(self, source: Any, kind: str) -> None:
+        with pytest.raises(ModelFileError) as caught:
+            import_onnx(source)
+        assert caught.value.message == f"a model is a path, bytes or an onnx.ModelProto, not {kind}"
+        assert "torch.onnx.export" in str(caught.value.hint)
+
     def test_the_model_that_was_passed_stays_as_it_is(self) -> None:
         model = two_layers()
         before = model.SerializeToString()
