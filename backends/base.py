@@ -88,8 +88,9 @@ class RunResult:
         What the target adds (overflows, injected currents, ...), ready for JSON.
     events : dict of (N, *shape) int64 array
         Number of spikes that are not 0, of the populations where it may differ from the sum.
-    totals : dict of (size,) array
-        `spike_counts` summed over the samples, of the populations for which the target knows it.
+    totals : dict of (size,) integer array
+        Spikes of each neuron on all samples together, of the populations for which the target knows
+        them: where `spike_counts` are numbers of spikes, their sum over the samples.
     """
 
     outputs: dict[str, FloatArray]

@@ -111,6 +111,18 @@ class SampleSource:
         assert isinstance(self._reader, IndexedReader)
         return np.ascontiguousarray(self._preprocessed(name, self._reader.part(name, rows)))
 
+    def parts(self, size: int) -> Iterator[Rows]:
+        """Yield all rows, where they can be read in any order, so many at once.
+
+        In the first pass, which looks at every row, or without looking again.
+        """
+        if self._seen is None:
+            yield from self
+            return
+        for begin in range(0, self._seen.rows, size):
+            rows = slice(begin, min(begin + size, self._seen.rows))
+            yield {name: self.part(name, rows) for name in self.inputs}
+
     @property
     def rows(self) -> int | None:
         """How many rows; None for a stream that was not read to its end yet."""

@@ -87,18 +87,23 @@ def store_rows(source: SampleSource, labels: Labels | None = None) -> StoredRows
 
 
 def _kept(source: SampleSource) -> dict[str, RowArray]:
-    """Return all rows of a source that can be read in any order; {} where they are too many."""
+    """Return all rows of a source that can be read in any order.
+
+    {} where they are too many, or lie in memory as they are.
+    """
     count = source.rows or 0
     shapes = {name: (count, *shape) for name, shape in source.inputs.items()}
     if sum(map(math.prod, shapes.values())) * np.dtype(np.float32).itemsize > KEPT_BYTES:
         return {}
-    arrays: dict[str, RowArray] = {}
-    for name, shape in shapes.items():
-        arrays[name] = kept = np.empty(shape, np.float32)
-        for begin in range(0, count, ROWS_AT_ONCE):
-            rows = slice(begin, min(begin + ROWS_AT_ONCE, count))
-            kept[rows] = source.part(name, rows)
-    return arrays
+    one = slice(0, 1)
+    if all(np.shares_memory(source.part(n, one), source.part(n, one)) for n in shapes):
+        return {}
+    arrays, done = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}, 0
+    for rows in source.parts(ROWS_AT_ONCE):
+        for name, part in rows.items():
+            arrays[name][done : done + len(part)] = part
+        done += len(part)
+    return dict(arrays)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,7 +59,7 @@ class AnnSession:
 
     def __init__(self, model: bytes, *, threads: int = 0) -> None:
         self._model, self._threads = model, threads or default_threads()
-        self._session = _load(model, _options(self._threads))
+        self._session, self._each = _load(model, _options(self._threads)), self._threads
         self.inputs = {i.name: i for i in self._session.get_inputs()}
         self._dtypes = {name: _dtype(name, info.type) for name, info in self.inputs.items()}
         self.output_names = tuple(o.name for o in self._session.get_outputs())
@@ -76,7 +76,7 @@ class AnnSession:
         samples : dict of (N, *shape) arrays
             Cast to what the model takes; read in batches.
         batch_size : int
-            Rows that are computed at the same time, in parts, where the model's batch is free.
+            Rows that are computed at the same time, in parts; at least the model's own batch.
         progress : callable, optional
             Called with the samples done and in all.
 
@@ -90,23 +90,27 @@ class AnnSession:
             If an input of whole numbers gets others: the spiking network would see what they
             were, and the model what they are rounded to.
         """
-        size = self.batch or -(-batch_size // PARTS)
-        beside = min(self._threads, PARTS) if row_count(samples) > size else 1
-        compute = partial(_compute, self._session if beside == 1 else self._of_fewer_threads)
+        count = row_count(samples)
+        size = self.batch or -(-min(batch_size, count) // PARTS) or 1
+        beside = min(self._threads, -(-count // size), max(batch_size // size, 1))
+        compute = partial(_compute, self._with(-(-self._threads // beside)))
         parts, done = [], 0
         for part in in_turn(compute, self._batches(samples, size), beside):
             parts.append(part)
             done += len(part[0])
             if progress is not None:
-                progress(done, row_count(samples))
+                progress(done, count)
         return {
             name: np.concatenate([part[i] for part in parts])
             for i, name in enumerate(self.output_names)
         }
 
-    @cached_property
-    def _of_fewer_threads(self) -> Any:
-        return _load(self._model, _options(self._threads // min(self._threads, PARTS)))
+    def _with(self, threads: int) -> Any:
+        """Return the session with so many threads; no other is kept, each holds all weights."""
+        if threads != self._each:
+            self._session = None
+            self._session, self._each = _load(self._model, _options(threads)), threads
+        return self._session
 
     def _batches(self, samples: Samples, size: int) -> Iterator[tuple[Samples, int]]:
         """Yield what the model takes, and how many of its rows are samples."""

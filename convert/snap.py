@@ -298,8 +298,8 @@ def round_input(node: Input, x: FloatArray) -> FloatArray:
 
 def not_zero(node: Input, x: FloatArray) -> npt.NDArray[np.bool_]:
     """Return where samples, rounded as :func:`round_input` does, are not zero."""
-    # Half a unit is rounded to the even number, zero.
-    return np.asarray(np.abs(x) > (0.0 if node.grid is None else node.grid / 2))
+    half = np.float64(0.0 if node.grid is None else node.grid / 2)  # is rounded to zero: even
+    return np.asarray((x > half) | (x < -half))
 
 
 __all__ = [

@@ -176,7 +176,7 @@ class LayerRecorder(Resumable):
     ) -> None:
         """Take the sums of the spikes (n, *shape) of a batch, and their number where it differs.
 
-        `total` are the sums over the samples, (neurons,), where they are known and all spikes 1.
+        `total` is the number of spikes of each neuron, (neurons,), where it is known.
         """
         sent = counts if events is None else events
         self.samples += len(counts)

@@ -1,6 +1,6 @@
 """Run the samples through the target in batches and gather what the report says of them.
 
-No more than a batch is ever held of the rows, the outputs after every timestep and the spike
+No more than a batch is ever held here of the rows, the outputs after every timestep and the spike
 counts. What grows with the rows is what the metrics add up for each (one number of a class), and
 all outputs where a user's function reads them. After every batch the state may be kept: a run
 that was interrupted goes on behind it and ends with the same figures.
@@ -218,8 +218,8 @@ class _Gathered(Resumable):
         """Add a batch to the statistics of the layers."""
 
         def add(name: str) -> None:
-            total = result.totals.get(name)
-            self._recording[name].add(result.spike_counts[name], result.events.get(name), total)
+            counts, events = result.spike_counts[name], result.events.get(name)
+            self._recording[name].add(counts, events, result.totals.get(name))
 
         if self.done >= COUNTED_ROWS and result.totals.keys() == self._recording.keys():
             for name in self._recording:  # nothing that would be worth a thread

@@ -11,7 +11,10 @@ from snnconvert.backends.cpu.event_layer import EventLayer
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.kernels.native import processor
 
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[Method, ...] = tuple(
+    method for method in get_args(Method) if method != "tiles" or processor().tiles
+)
+"""Those of this machine."""
 
 needs_tiles = pytest.mark.skipif(
     not processor().tiles, reason="this processor, or its system, has no tiles (AMX)"

@@ -46,7 +46,8 @@ class NodeTime(NamedTuple):
     ----------
     name : str
     kernel : str
-        How it was computed: "patterns", "short_patterns", "events", "constant" or "dense".
+        How it was computed: "patterns", "short_patterns", "events", "tiles",
+        "constant" or "dense".
     seconds : float
     """
 

@@ -107,6 +107,7 @@ class BatchRun:
         self._program: Program = weakref.proxy(program) if ahead else program
         self._network, self._plan = network, program.plan
         self._steps, self._samples = steps, samples
+        self._usual = min(steps, program.plan.chunk)
         self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
         self._layers = program.layers_for(steps)
@@ -274,7 +275,7 @@ class BatchRun:
             if not (arriving or biased or fires):
                 continue
             layer.advance(
-                self._program.method(layer, arriving, piece.stop - piece.start),
+                self._program.method(layer, arriving, piece.stop - piece.start, self._usual),
                 self._membranes[node.name],
                 arriving,
                 bits,
@@ -401,7 +402,7 @@ class BatchRun:
             return None
         sums = np.empty((self._n, layer.positions, length, layer.channels), np.int32)
         layer.advance(
-            self._program.method(layer, arriving, length),
+            self._program.method(layer, arriving, length, self._usual),
             Membranes(sums, sums, layer.numbers.v_init),
             arriving,
             sums,

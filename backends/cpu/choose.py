@@ -51,8 +51,10 @@ def density(arriving: Arriving, steps: int) -> float:
     return float(np.bitwise_count(bits).mean(dtype=np.float64)) / 8 if bits.size else 0.0
 
 
-def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Method:
+def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int, usual: int) -> Method:
     """Return the method for a layer under the spikes that arrive in some steps.
+
+    `usual` are the steps that a kernel will mostly be called for.
 
     Tables are those of all its feeds, also of those that bring nothing yet.
     """
@@ -66,7 +68,7 @@ def cheapest(layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Met
     costs = {method: _of_patterns(layer, parts, inputs, method) for method in GROUPS}
     costs["events"] = _of_events(layer, parts, steps, inputs)
     if layer.tiled:
-        costs["tiles"] = _of_tiles(layer, parts, steps)
+        costs["tiles"] = _of_tiles(layer, parts, usual)
     return min(costs, key=lambda method: costs[method])
 
 

@@ -79,7 +79,7 @@ class LayerTables:
     own : list of array or None
         Of each feed: patterns, tiles, or one weight a channel; None: rows of events.
     rows : (blocks of channels, rows, channels) array
-        Of events, all feeds; of tiles bytes without a spike.
+        Of events, all feeds; of tiles one row of bytes: an input that never spikes.
     first : list of int
         The first row of each feed.
     """
@@ -119,6 +119,11 @@ class EventLayer:
         """Whether this processor and the layer's taps allow tiles."""
         rows = [taps for taps in self.feeds if not taps.diagonal]
         return processor().tiles and bool(rows) and all(map(fit_tiles, rows))
+
+    def tells(self, arriving: Sequence[Arriving]) -> bool:
+        """Whether what arrives says how a layer is computed best: rows do, or all that it has."""
+        diagonal = [self.feeds[part.feed].diagonal for part in arriving]
+        return bool(arriving) and (not all(diagonal) or all(f.diagonal for f in self.feeds))
 
     def form(self, method: Method, steps: int = MOST_STEPS) -> Form:
         """Return the form of the kernel for so many steps."""
@@ -183,7 +188,10 @@ class EventLayer:
         return widths.pop() if len(widths) == 1 and max(widths) <= WIDEST else 0
 
     def tables(self, method: Method) -> LayerTables:
-        """Return the tables of a method, made at the first use."""
+        """Return the tables of a method, made at the first use, under the program's lock.
+
+        Kernels hold their addresses: they must not be made twice.
+        """
         if method not in self._tables:
             form, weights = self.form(method), self.numbers.weights
             rows, first = make_rows(weights if method == "events" else (), form, self._arena)

@@ -104,14 +104,22 @@ class Program:
         chosen = all(layer.node.name in self._methods for layer in layers)
         return chosen and steps <= self.plan.chunk and self.all_events(steps)
 
-    def method(self, layer: EventLayer, arriving: Sequence[Arriving], steps: int) -> Method:
-        """Return how a layer is computed: chosen in the first steps in which spikes may arrive."""
+    def method(
+        self, layer: EventLayer, arriving: Sequence[Arriving], steps: int, usual: int
+    ) -> Method:
+        """Return how a layer is computed: chosen in the first steps in which spikes may arrive.
+
+        `steps` are those at hand, `usual` those that most calls of a kernel compute.
+        """
         with self._lock:
             name = layer.node.name
             if name not in self._methods:
                 if not arriving:  # says nothing about later steps, and takes no table
                     return "events"
-                self._methods[name] = cheapest(layer, arriving, steps)
+                if not layer.tells(arriving):
+                    layer.tables("events")
+                    return "events"
+                self._methods[name] = cheapest(layer, arriving, steps, usual)
                 layer.tables(self._methods[name])
             return self._methods[name]
 

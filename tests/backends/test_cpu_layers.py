@@ -207,9 +207,9 @@ def arriving(inputs: int, share: float) -> Arriving:
 
 @pytest.mark.usefixtures("without_tiles")
 def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
-    assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)], 32) == "events"
-    assert cheapest(layer_of(16, 16), [arriving(16, 0.2)], 32) == "patterns"
-    assert cheapest(layer_of(32, 512), [arriving(512, 0.3)], 32) == "short_patterns"
+    assert cheapest(layer_of(512, 1024), [arriving(1024, 0.02)], 32, 32) == "events"
+    assert cheapest(layer_of(16, 16), [arriving(16, 0.2)], 32, 32) == "patterns"
+    assert cheapest(layer_of(32, 512), [arriving(512, 0.3)], 32, 32) == "short_patterns"
     assert density(arriving(1024, 0.25), 32) == pytest.approx(0.25, abs=0.01)
 
 
@@ -217,8 +217,8 @@ def test_quiet_wide_layers_take_events_and_busy_narrow_ones_patterns() -> None:
 def test_the_choice_is_made_once_from_the_spikes_of_the_run() -> None:
     layer = layer_of(16, 16)
     simulation = CpuBackend().emit(Network("n", (population(16),), ()))
-    assert simulation.program.method(layer, [arriving(16, 0.2)], 32) == "patterns"
-    assert simulation.program.method(layer, [arriving(16, 0.0)], 32) == "patterns"
+    assert simulation.program.method(layer, [arriving(16, 0.2)], 32, 32) == "patterns"
+    assert simulation.program.method(layer, [arriving(16, 0.0)], 32, 32) == "patterns"
 
 
 FORMS: list[tuple[Method, int, int, int, int, str]] = [
@@ -304,6 +304,22 @@ def test_nothing_is_chosen_before_spikes_may_arrive() -> None:
     assert simulation.program.how("b") == "integers"
 
 
+def test_nothing_is_chosen_before_rows_arrive() -> None:
+    """A shortcut that comes first says nothing about what the rows behind it cost."""
+    dense = Dense((16,), np.full((16, 16), 2.0**-6))
+    first, second = (replace(population(16), name=name) for name in "ab")
+    nodes = (Input("x", (1,), bound=1.0), first, second)
+    both = (Connection("a", "b", (dense,), 3), Connection("a", "b"))
+    simulation = CpuBackend().emit(Network("n", nodes, both))
+    simulation.run(np.zeros((1, 1)), 3)
+    assert simulation.program.how("b") == "integers"
+    simulation.run(np.zeros((1, 1)), 6)
+    assert simulation.program.how("b") != "integers"
+    alone = CpuBackend().emit(Network("n", nodes, both[1:]))
+    alone.run(np.zeros((1, 1)), 3)
+    assert alone.program.how("b") != "integers"
+
+
 def test_spikes_in_other_steps_do_not_count() -> None:
     """The memory of steps in which a source sends nothing is never written."""
     bits = np.full((1, 1, 8, 2), 0xFF, np.uint8)
@@ -318,9 +334,9 @@ def test_tables_of_feeds_that_bring_nothing_yet_count(monkeypatch: pytest.Monkey
     numbers = fixed_point(node, taps)
     assert numbers is not None
     layer = EventLayer(node, taps, numbers, Arena())
-    assert cheapest(layer, [arriving(16, 0.9)], 32) == "events"
+    assert cheapest(layer, [arriving(16, 0.9)], 32, 32) == "events"
     monkeypatch.setattr("snnconvert.backends.cpu.choose.MOST_TABLE", 2**21)
-    assert cheapest(layer, [arriving(16, 0.9)], 32) == "short_patterns"
+    assert cheapest(layer, [arriving(16, 0.9)], 32, 32) == "short_patterns"
 
 
 @pytest.mark.parametrize(("size", "integers"), [(2**16, True), (2**16 + 1, False)])

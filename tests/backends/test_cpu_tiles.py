@@ -139,11 +139,21 @@ def fed(
             Readout("y", (10,), np.zeros(()), np.ones(())),
         ),
         (
+            *(Connection("x", name, spread(n)) for name, n in (("a", inputs), ("b", others))),
             Connection("a", "p", (convolution(weight),), delay),
             Connection("b", "p", (convolution(more),)),
             Connection("a", "p", (shortcut,), 1),
             Connection("p", "y", (Reshape(layer.shape, flat), dense)),
         ),
+    )
+
+
+def spread(channels: int) -> tuple[Dense, Reshape]:
+    """Bring one value to a population's neurons, more to the later ones."""
+    size = channels * SIZE * SIZE
+    return (
+        Dense((1,), np.arange(size)[:, None] / (2 * size)),
+        Reshape((size,), (channels, SIZE, SIZE)),
     )
 
 
@@ -156,6 +166,7 @@ LAYERS = [
     (64, 32, 64, 30, 3, 1),
     (70, 64, 80, 2**15, 3, 2),
     (5, 3, 7, 127, 3, 2),
+    (16, 16, 16, 2**25, 1, 4),
 ]
 
 
@@ -173,7 +184,7 @@ def test_layers_of_tiles_equal_the_reference(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Slots of every size, one to three digits, one or two tiles of steps, delays, threads."""
+    """Slots of every size, one to four digits, one or two tiles of steps, delays, threads."""
     monkeypatch.setattr("snnconvert.backends.cpu.program.cheapest", always("tiles"))
     reset: Reset = "zero" if chunk == 64 else "subtract"
     network = fed(inputs, others, channels, largest, kernel, reset, delay=chunk % 4)
@@ -181,15 +192,21 @@ def test_layers_of_tiles_equal_the_reference(
     simulation.plan = replace(simulation.plan, chunk=chunk)
     layer = simulation.program.layers["p"]
     assert isinstance(layer, EventLayer)
-    assert layer.numbers.digits == digits
-    x = np.zeros((3, 1))
+    assert layer.numbers.digits == min(digits, 3)
+    # Four only where weights differ by more than a grid of 24 bits allows: asked for, they work.
+    layer.numbers = replace(layer.numbers, digits=digits)
+    x = np.array([[-1.0], [0.25], [1.0]])
     result = simulation.run(x, timesteps, record=("*",))
     assert [simulation.program.how(name) for name in ("p", "y")] == ["tiles", "tiles"]
     reference = ReferenceSimulation(simulation.executable).run(x, timesteps, record=("*",))
     assert_same_run(result, reference)
     assert 0.01 < result.spikes["p"].mean() < 0.99
-    again = simulation.run(x, timesteps)  # what is prepared once
-    np.testing.assert_array_equal(again.logits, reference.logits)
+    assert len({counts.tobytes() for counts in result.spike_counts["p"]}) == 3
+    for order in (slice(None), slice(None, None, -1)):  # prepared, and repeated
+        again = simulation.run(x[order], timesteps)
+        np.testing.assert_array_equal(again.logits, reference.logits[:, order])
+        counts = reference.spike_counts["p"][order]
+        np.testing.assert_array_equal(again.spike_counts["p"], counts)
 
 
 def arriving(inputs: int, share: float) -> Arriving:
@@ -205,11 +222,12 @@ def test_tiles_are_for_layers_neither_narrow_nor_quiet(monkeypatch: pytest.Monke
         numbers = fixed_point(node, [rows])
         assert numbers is not None
         layer = EventLayer(node, [rows], numbers, Arena())
-        return cheapest(layer, [arriving(channels, share)], 32)
+        return cheapest(layer, [arriving(channels, share)], 32, 32)
 
     monkeypatch.setattr(native.processor(), "tiles", True)
     assert chosen(64, 0.2) == "tiles"
     assert chosen(64, 0.001) == "events"
+    assert chosen(16, 0.2) == "patterns"
     monkeypatch.setattr(native.processor(), "tiles", False)
     assert chosen(64, 0.2) != "tiles"
 

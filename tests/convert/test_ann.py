@@ -186,40 +186,44 @@ def test_threads(
 
 
 @pytest.mark.parametrize(
-    ("batch", "threads", "parts", "each"),
-    [("N", 2, [4] * 10 + [1], 1), (4, 3, [4] * 11, 1), ("N", 9, [4] * 10 + [1], 2)],
+    ("batch", "rows", "threads", "parts", "beside", "each"),
+    [
+        ("N", 41, 2, [4] * 10 + [1], 2, 1),
+        ("N", 41, 9, [4] * 10 + [1], 4, 3),
+        ("N", 10, 3, [3, 3, 3, 1], 3, 1),
+        ("N", 1, 3, [1], 1, 3),
+        (4, 41, 3, [4] * 11, 3, 1),
+        (12, 41, 3, [12] * 4, 1, 3),
+    ],
 )
 def test_parts_of_a_batch_run_side_by_side(
     batch: int | str,
+    rows: int,
     threads: int,
     parts: list[int],
+    beside: int,
     each: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They share the threads, are the same for any number, and rows come back in their order."""
+    """They share the threads, are the same for any number, and rows come back in their order.
+
+    No more rows at once than were asked for, but for a model's own batch.
+    """
     session, asked = AnnSession(model(batch), threads=threads), []
-    fewer = session._of_fewer_threads
-    assert fewer.get_session_options().intra_op_num_threads == each
-    together = threading.Barrier(min(threads, 4), timeout=10)
+    plain, together = session._with(each), threading.Barrier(beside, timeout=10)
+    assert plain.get_session_options().intra_op_num_threads == each
 
     class Watched:
         def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
             asked.append(len(feeds["a"]))
-            if len(asked) <= together.parties:
+            if len(asked) <= beside:
                 together.wait()
-            return list(fewer.run(names, feeds))
+            return list(plain.run(names, feeds))
 
-    monkeypatch.setitem(session.__dict__, "_of_fewer_threads", Watched())
-    found = session.run(samples(41), batch_size=16)
-    np.testing.assert_array_equal(found["y"], expected(41))
+    monkeypatch.setattr(session, "_session", Watched())
+    found = session.run(samples(rows), batch_size=16)
+    np.testing.assert_array_equal(found["y"], expected(rows))
     assert sorted(asked, reverse=True) == parts
-
-
-@pytest.mark.parametrize(("rows", "threads"), [(4, 2), (40, 1)])
-def test_one_part_takes_all_threads(rows: int, threads: int) -> None:
-    session = AnnSession(model(), threads=threads)
-    session.run(samples(rows), batch_size=16)
-    assert "_of_fewer_threads" not in session.__dict__
 
 
 def test_progress_is_told() -> None:

@@ -15,6 +15,7 @@ import pytest
 from onnx_models import make_model, make_node
 
 import snnconvert
+from snnconvert.calibration import stored_rows
 from snnconvert.convert import resume, rungs
 from snnconvert.convert.errors import DataError, OutputError, ResumeError
 from snnconvert.convert.spiking_model import SpikingModel
@@ -335,9 +336,15 @@ def peak_bytes(snn: SpikingModel, count: int, path: Path) -> int:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """What is kept of a row (labels, decisions, outputs of the ANN) is less than the row."""
+def test_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a row (labels, decisions, outputs of the ANN) is less than the row.
+
+    Where rows are too many to be kept themselves.
+    """
     snn = converted()
+    monkeypatch.setattr(stored_rows, "KEPT_BYTES", 100 * rows(1).nbytes)
     peak_bytes(snn, 40, tmp_path / "x.npy")  # what is made once: the lowered graph, the session
     few, many = (peak_bytes(snn, count, tmp_path / "x.npy") for count in (400, 2400))
     row, outputs = rows(1).nbytes, 8 * snn.network.populations[0].size

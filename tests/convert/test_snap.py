@@ -311,4 +311,6 @@ def test_where_rounded_samples_are_not_zero(values: list[float], grid: float | N
     halves = [] if grid is None else [grid / 2, -grid / 2, grid, 3 * grid / 2]
     x = np.array([*values, *halves], np.float32)
     node = Input("x", x.shape, grid=grid)
-    np.testing.assert_array_equal(not_zero(node, x), round_input(node, x) != 0)
+    for kind in (np.float16, np.float32, np.float64, np.int8):
+        given = np.append(x.astype(kind), [kind(-128)])
+        np.testing.assert_array_equal(not_zero(node, given), round_input(node, given) != 0)

@@ -17,6 +17,9 @@ from llvmlite import ir
 BYTE, SHORT, INT, LONG = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 DOUBLE = ir.DoubleType()
 
+WORD = 8
+"""Bytes of a machine word."""
+
 
 class Emitter:
     """One function ``void name(int64 *arguments)`` that is being written.

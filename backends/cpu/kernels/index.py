@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite.ir import IntType
 
-from snnconvert.backends.cpu.kernels.emitter import LONG, SHORT, Emitter, constants, vector
+from snnconvert.backends.cpu.kernels.emitter import LONG, SHORT, WORD, Emitter, constants, vector
 from snnconvert.backends.cpu.kernels.native import Kernel, compile_kernel
 
 if TYPE_CHECKING:
     from snnconvert.backends.cpu.calls import Calls
-
-WORD = 8
-"""Bytes of a machine word."""
 
 SLACK = 32
 """Bytes behind the last event that readers may load and writers may overwrite."""

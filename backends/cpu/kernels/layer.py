@@ -28,6 +28,7 @@ from snnconvert.backends.cpu.kernels.emitter import (
     INT,
     LONG,
     SHORT,
+    WORD,
     Emitter,
     constants,
     vector,
@@ -53,9 +54,6 @@ the time; side by side these rows would share a few sets of the first-level cach
 
 COPIED = 16
 """Events of a tap that are copied at once."""
-
-WORD = 8
-"""Bytes of a machine word."""
 
 ITEM = 4
 """Bytes of an entry in a list of rows."""

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,6 @@ class Processor:
     ----------
     register_bytes : int
         Of the widest registers.
-    tiles : bool
-        Whether it multiplies tiles of bytes (AMX), and the system lets this process do so.
     """
 
     def __init__(self) -> None:
@@ -68,8 +66,6 @@ class Processor:
         self.name = llvm.get_host_cpu_name()
         self.features = dict(llvm.get_host_cpu_features())
         self.register_bytes = next((size for f, size in _WIDE if self.features.get(f)), 16)
-        tiles = self.features.get("amx-tile") and self.features.get("amx-int8")
-        self.tiles = bool(tiles) and _tiles_allowed()
         # Some processors would rather have vectors of half the width in code that LLVM
         # vectorises itself; ours are written at full width, and want it.
         text = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
@@ -77,6 +73,16 @@ class Processor:
             cpu=self.name, features=text, opt=3
         )
         self.key = f"{self.name} {text} {self.machine.triple} {llvm.llvm_version_info}"
+
+    @cached_property
+    def tiles(self) -> bool:
+        """Whether it multiplies tiles of bytes (AMX), and the system lets this process do so.
+
+        Asked for only where a layer would use them: what the system then saves at every signal
+        grows by 8 KiB for the rest of the process.
+        """
+        wanted = ("amx-tile", "amx-int8")
+        return all(self.features.get(feature) for feature in wanted) and _tiles_allowed()
 
 
 def _tiles_allowed() -> bool:

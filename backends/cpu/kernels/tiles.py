@@ -17,11 +17,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from snnconvert.backends.cpu.kernels.emitter import BYTE, INT, LONG, constants, vector
+from snnconvert.backends.cpu.kernels.emitter import BYTE, INT, LONG, WORD, constants, vector
 from snnconvert.backends.cpu.kernels.layer import (
     DIAGONAL,
     ROWS,
-    WORD,
     Feed,
     Form,
     LayerWriter,
@@ -66,9 +65,10 @@ def scratch_numbers(form: Form, chunks: int) -> int:
 class TileWriter(LayerWriter):
     """Writes the kernel.
 
-    Arguments: those of every layer's; 13 bytes of no spikes. Of a feed of rows: source spikes,
-    offsets of each position's slots into them (negative: silent), weights (blocks of channels,
-    columns, chunks, tiles), bytes of the source a step, bytes of its channels, chunks.
+    Arguments: those of every layer's; number 13 is the address of bytes without spikes. Of a feed
+    of rows: source spikes, offsets of each position's slots into them (negative: silent), weights
+    (blocks of channels, columns, chunks, tiles), bytes of the source a step, bytes of its channels,
+    chunks.
     """
 
     def __init__(self, form: Form) -> None:
