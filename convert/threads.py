@@ -12,11 +12,15 @@ Piece = TypeVar("Piece")
 Found = TypeVar("Found")
 
 
+MOST_THREADS = 1024
+"""More are a slip, and would take all of a machine's memory."""
+
+
 def default_threads() -> int:
     """Return the processors that this process may use, or ``OMP_NUM_THREADS`` where it is set."""
     wish = os.environ.get("OMP_NUM_THREADS", "")
     if wish.isdigit() and int(wish):
-        return int(wish)
+        return min(int(wish), MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -15,7 +15,7 @@ from snnconvert.convert.linear import Chain, Shape
 from snnconvert.convert.network import Input, Network, Population, Readout, Relay
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
-from snnconvert.convert.threads import default_threads
+from snnconvert.convert.threads import MOST_THREADS, default_threads
 
 LONGEST_CHUNK = 64
 """Steps at a time: more would not make the operators faster."""
@@ -84,13 +84,15 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     Raises
     ------
     UsageError
-        If `threads` is no whole number or below 1, or one sample for one step does not fit the
-        memory.
+        If `threads` is no whole number, below 1 or above ``MOST_THREADS``, or one sample for one
+        step does not fit the memory.
     """
     if threads is not None and not isinstance(threads, int | np.integer):
         raise UsageError(f"threads must be a whole number, not {threads!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
+    if threads is not None and threads > MOST_THREADS:
+        raise UsageError(f"threads must be at most {MOST_THREADS}, not {threads}")
     network = executable.network
     sums, sends = number_types(executable)
     reach = {

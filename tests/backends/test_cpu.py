@@ -350,6 +350,8 @@ def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> Non
     network = convolutional(rng)
     with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
         CpuBackend().emit(network, threads=0)
+    with pytest.raises(UsageError, match="threads must be at most 1024, not 100000"):
+        CpuBackend().emit(network, threads=100_000)
     with pytest.raises(UsageError, match="threads must be a whole number, not '2'"):
         CpuBackend().emit(network, threads="2")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="no option 'thread'; did you mean 'threads'"):

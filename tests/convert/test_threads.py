@@ -16,6 +16,8 @@ def test_threads_default_to_the_processors_that_are_allowed(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert default_threads() == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
+    assert default_threads() == 1024
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert default_threads() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
