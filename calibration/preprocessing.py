@@ -54,6 +54,21 @@ class Preprocessing:
             _require(self.scale != 0, "scale must not be zero")
         _require(self.std is None or all(self.std), f"std must not hold a zero: {self.std}")
 
+    @classmethod
+    def of(
+        cls,
+        scale: float | None,
+        mean: float | Sequence[float] | None,
+        std: float | Sequence[float] | None,
+    ) -> Preprocessing:
+        """Return what users give: one entry may be a number.
+
+        Raises
+        ------
+        UsageError
+        """
+        return cls(scale, _entries("mean", mean), _entries("std", std))
+
     @property
     def is_identity(self) -> bool:
         """Whether samples stay what they are."""
@@ -125,6 +140,12 @@ def _numbers(name: str, entries: Iterable[Any]) -> tuple[float, ...]:
     except (TypeError, ValueError) as error:
         kind = "a number" if name == "scale" else "a sequence of numbers"
         raise UsageError(f"preprocessing: {name} must be {kind}: {error}") from error
+
+
+def _entries(name: str, given: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    return _numbers(name, (given,) if isinstance(given, float | int) else np.atleast_1d(given))
 
 
 def _require(condition: bool, message: str) -> None:

@@ -42,8 +42,8 @@ def convert_model(
     ramps: int | None = None,
     curve_error: float | None = None,
     scale: float | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
@@ -179,9 +179,7 @@ def convert_model(
         raise UsageError(
             "resume needs weight_calibration", why="a conversion keeps calibrated weights only"
         )
-    preprocessing = Preprocessing(
-        scale, None if mean is None else tuple(mean), None if std is None else tuple(std)
-    )
+    preprocessing = Preprocessing.of(scale, mean, std)
     memory = Memory() if memory is None else memory
     imported = memory.once(
         "import",

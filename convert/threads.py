@@ -12,15 +12,24 @@ Piece = TypeVar("Piece")
 Found = TypeVar("Found")
 
 
-MOST_THREADS = 1024
-"""More are a slip, and would take all of a machine's memory."""
+FEWEST_ALLOWED, A_PROCESSOR = 16, 4
+"""So many threads are always allowed, and so many for each processor: more bring nothing, and
+thousands take all of a machine."""
+
+
+def most_threads() -> int:
+    """Return the threads that are used at the most, whatever is asked for."""
+    return max(FEWEST_ALLOWED, A_PROCESSOR * (os.cpu_count() or 1))
 
 
 def default_threads() -> int:
-    """Return the processors that this process may use, or ``OMP_NUM_THREADS`` where it is set."""
+    """Return the processors that this process may use, or ``OMP_NUM_THREADS`` where it is set.
+
+    That one no further than :func:`most_threads`.
+    """
     wish = os.environ.get("OMP_NUM_THREADS", "")
-    if wish.isdigit() and int(wish):
-        return min(int(wish), MOST_THREADS)
+    if wish.isdecimal() and int(wish):
+        return min(int(wish), most_threads())
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -15,7 +15,7 @@ from snnconvert.convert.linear import Chain, Shape
 from snnconvert.convert.network import Input, Network, Population, Readout, Relay
 from snnconvert.convert.neurons import spike_values
 from snnconvert.convert.snap import Executable
-from snnconvert.convert.threads import MOST_THREADS, default_threads
+from snnconvert.convert.threads import default_threads, most_threads
 
 LONGEST_CHUNK = 64
 """Steps at a time: more would not make the operators faster."""
@@ -76,7 +76,7 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     ----------
     executable : Executable
     threads : int or None
-        None: all processors that the process may use.
+        None: all processors that the process may use. At most a few for each processor are used.
     memory_bytes : int or None
         What spikes, sums and voltages may take together (results come on top). None: a share of
         the memory that is free now.
@@ -84,15 +84,13 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     Raises
     ------
     UsageError
-        If `threads` is no whole number, below 1 or above ``MOST_THREADS``, or one sample for one
+        If `threads` is no whole number or below 1, `memory_bytes` no number, or one sample for one
         step does not fit the memory.
     """
     if threads is not None and not isinstance(threads, int | np.integer):
         raise UsageError(f"threads must be a whole number, not {threads!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
-    if threads is not None and threads > MOST_THREADS:
-        raise UsageError(f"threads must be at most {MOST_THREADS}, not {threads}")
     network = executable.network
     sums, sends = number_types(executable)
     reach = {
@@ -102,7 +100,10 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
     if memory_bytes is None:
         budget = max(int(free_memory() * MEMORY_SHARE), LEAST_MEMORY)
     else:
-        budget = memory_bytes
+        try:
+            budget = int(memory_bytes)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"memory_bytes must be a number, not {memory_bytes!r}") from error
     step = step_bytes(network, sums, sends)
     state = state_bytes(network, sends, reach)
     if step + state > budget:
@@ -110,7 +111,7 @@ def make_plan(executable: Executable, threads: int | None, memory_bytes: int | N
             f"one sample for one step takes {step + state:,} bytes, memory_bytes is {budget:,}",
             hint=f"allow at least {step + state:,} bytes",
         )
-    threads = min(threads or default_threads(), budget // (step + state))
+    threads = min(int(threads or default_threads()), most_threads(), budget // (step + state))
     share = budget // threads
     chunk = min(LONGEST_CHUNK, (share - state) // step)
     widest = 4 * max(math.prod(node.shape) for node in network.nodes)

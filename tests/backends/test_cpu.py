@@ -26,6 +26,7 @@ from snnconvert.convert.errors import DataError, ParityError, UnsupportedModelEr
 from snnconvert.convert.linear import Convolution, Dense, FloatArray, Reshape
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 from snnconvert.convert.snap import Executable
+from snnconvert.convert.threads import most_threads
 
 many = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 some = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
@@ -350,8 +351,9 @@ def test_options_that_cannot_be_met_are_refused(rng: np.random.Generator) -> Non
     network = convolutional(rng)
     with pytest.raises(UsageError, match="threads must be at least 1, not 0"):
         CpuBackend().emit(network, threads=0)
-    with pytest.raises(UsageError, match="threads must be at most 1024, not 100000"):
-        CpuBackend().emit(network, threads=100_000)
+    with pytest.raises(UsageError, match="memory_bytes must be a number, not '2G'"):
+        CpuBackend().emit(network, memory_bytes="2G")  # type: ignore[call-overload]
+    assert CpuBackend().emit(network, threads=100_000).plan.threads == most_threads()
     with pytest.raises(UsageError, match="threads must be a whole number, not '2'"):
         CpuBackend().emit(network, threads="2")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="no option 'thread'; did you mean 'threads'"):

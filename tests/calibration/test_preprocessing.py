@@ -55,7 +55,7 @@ def test_wrong_number_of_entries_is_refused_with_both_numbers() -> None:
         ({"scale": np.inf}, "scale must be finite, not inf"),
         ({"scale": "a"}, "scale must be a number: could not convert string to float: 'a'"),
         ({"mean": ()}, "mean is empty"),
-        ({"std": 3}, "std must be a sequence of numbers: 'int' object is not iterable"),
+        ({"std": "a"}, "std must be a sequence of numbers: could not convert string to float: 'a'"),
         ({"mean": (np.nan,)}, "mean must be finite: (nan,)"),
         ({"std": (1.0, 0.0)}, "std must not hold a zero: (1.0, 0.0)"),
     ],
@@ -64,6 +64,14 @@ def test_numbers_that_cannot_be_used(fields: dict[str, object], message: str) ->
     with pytest.raises(UsageError) as caught:
         Preprocessing(**fields)  # type: ignore[arg-type]
     assert caught.value.message == f"preprocessing: {message}"
+
+
+def test_one_entry_may_be_a_number() -> None:
+    given = Preprocessing.of(None, 0.5, np.array(2.0))  # type: ignore[arg-type]
+    assert given == Preprocessing(mean=(0.5,), std=(2.0,))
+    assert Preprocessing.of(2, None, [1, 2]) == Preprocessing(2.0, None, (1.0, 2.0))
+    with pytest.raises(UsageError, match="mean must be a sequence of numbers"):
+        Preprocessing.of(None, "a", None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

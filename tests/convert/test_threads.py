@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snnconvert.convert.threads import default_threads, in_turn, on_threads
+from snnconvert.convert.threads import default_threads, in_turn, most_threads, on_threads
 
 
 def test_threads_default_to_the_processors_that_are_allowed(
@@ -17,7 +17,9 @@ def test_threads_default_to_the_processors_that_are_allowed(
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert default_threads() == 5
     monkeypatch.setenv("OMP_NUM_THREADS", "100000")
-    assert default_threads() == 1024
+    assert default_threads() == most_threads() == max(16, 4 * (os.cpu_count() or 1))
+    monkeypatch.setenv("OMP_NUM_THREADS", "²")
+    assert default_threads() == len(os.sched_getaffinity(0))
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert default_threads() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
