@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from snnconvert.backends.cpu.kernels.native import processor
+from snnconvert.backends.cpu.kernels.tiles import SHAPES
 
 MATRIX = 1536
 ROUNDS = 5
@@ -91,8 +92,8 @@ def _adds(name: str, threads: int) -> float:
 
 
 def _products(threads: int) -> float:
-    kernel, shapes = tile_multiplier(), tile_shapes()
-    seconds = _together(lambda: kernel(shapes.ctypes.data, PRODUCTS), threads)
+    kernel = tile_multiplier()
+    seconds = _together(lambda: kernel(SHAPES, PRODUCTS), threads)
     return threads * PRODUCTS * TILE_SUMS * PRODUCT / seconds
 
 
@@ -136,15 +137,8 @@ def row_adder(name: str) -> Any:
 @cache
 def tile_multiplier() -> Any:
     """Return a kernel (shapes of tiles, n): n times as many products as there are sums."""
-    pointer, count = ctypes.c_void_p, ctypes.c_int64
-    return ctypes.CFUNCTYPE(None, pointer, count)(_compiled(_tile_text(), "multiply_tiles"))
-
-
-def tile_shapes() -> Any:
-    """Return what tells the processor that all tiles have 16 rows of 64 bytes."""
-    shapes = np.zeros(64, np.uint8)
-    shapes[0], shapes[16:32:2], shapes[48:56] = 1, 64, 16
-    return shapes
+    count = ctypes.c_int64
+    return ctypes.CFUNCTYPE(None, ctypes.c_char_p, count)(_compiled(_tile_text(), "multiply_tiles"))
 
 
 def _compiled(text: str, name: str) -> int:

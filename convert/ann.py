@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeAlias
@@ -59,6 +60,7 @@ class AnnSession:
 
     def __init__(self, model: bytes, *, threads: int = 0) -> None:
         self._model, self._threads = model, threads or default_threads()
+        self._loading = threading.Lock()
         self._session, self._each = _load(model, _options(self._threads)), self._threads
         self.inputs = {i.name: i for i in self._session.get_inputs()}
         self._dtypes = {name: _dtype(name, info.type) for name, info in self.inputs.items()}
@@ -92,7 +94,7 @@ class AnnSession:
         """
         count = row_count(samples)
         size = self.batch or -(-min(batch_size, count) // PARTS) or 1
-        beside = min(self._threads, -(-count // size), max(batch_size // size, 1))
+        beside = max(min(self._threads, -(-count // size), batch_size // size), 1)
         compute = partial(_compute, self._with(-(-self._threads // beside)))
         parts, done = [], 0
         for part in in_turn(compute, self._batches(samples, size), beside):
@@ -107,10 +109,11 @@ class AnnSession:
 
     def _with(self, threads: int) -> Any:
         """Return the session with so many threads; no other is kept, each holds all weights."""
-        if threads != self._each:
-            self._session = None
-            self._session, self._each = _load(self._model, _options(threads)), threads
-        return self._session
+        with self._loading:  # or another thread would find none
+            if threads != self._each:
+                self._session = None
+                self._session, self._each = _load(self._model, _options(threads)), threads
+            return self._session
 
     def _batches(self, samples: Samples, size: int) -> Iterator[tuple[Samples, int]]:
         """Yield what the model takes, and how many of its rows are samples."""

@@ -205,8 +205,8 @@ class CpuSimulation:
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
         program = self.program
-        of_bits = program.layers_for(steps)
-        results = empty_results(network, n, steps, timesteps, recorded, of_bits)
+        layout = program.counts_layout(steps)
+        results = empty_results(network, n, steps, timesteps, recorded, layout)
         batches = list(self.batches(n))
         workers = max(min(self.plan.threads, len(batches)), 1)
         inner = self.plan.threads // workers
@@ -258,8 +258,8 @@ class CpuSimulation:
         self.run(x, timesteps)
         samples = named_samples(self.executable, x)
         n, steps = len(next(iter(samples.values()))), check_timesteps(self.executable, timesteps)
-        of_bits = self.program.layers_for(steps)
-        results = empty_results(self.executable, n, steps, timesteps, frozenset(), of_bits)
+        layout = self.program.counts_layout(steps)
+        results = empty_results(self.executable, n, steps, timesteps, frozenset(), layout)
         clock: dict[str, float] = {}
         with self._threads(steps, 1):
             for first in range(0, n, self.plan.batch):

@@ -17,7 +17,7 @@ from snnconvert.backends.cpu.calls import Calls, Membranes
 from snnconvert.backends.cpu.event_layer import Arriving, EventLayer
 from snnconvert.backends.cpu.layout import from_stored, stored_shape, to_stored
 from snnconvert.backends.cpu.program import Program
-from snnconvert.backends.cpu.results import Results, by_channel, counts_layout
+from snnconvert.backends.cpu.results import Results, by_channel
 from snnconvert.backends.cpu.schedule import Span, is_analog, pieces, sending_spans, window
 from snnconvert.backends.cpu.sent import Sent
 from snnconvert.backends.cpu.taps import channels_of
@@ -111,7 +111,7 @@ class BatchRun:
         self._n = len(next(iter(samples.values())))
         self._spans = sending_spans(network, steps, self._frames())
         self._layers = program.layers_for(steps)
-        self._layout = counts_layout(network, self._layers)
+        self._layout = program.counts_layout(steps)
         width = self._layout.width
         counts = program.memory.array("counts", self._n * width, np.int32)
         self._counts = counts[: self._n * width].reshape(self._n, width)

@@ -18,6 +18,7 @@ from snnconvert.backends.cpu.fixed_point import fixed_point, padded
 from snnconvert.backends.cpu.kernels.layer import Method
 from snnconvert.backends.cpu.layout import per_neuron
 from snnconvert.backends.cpu.plan import Plan
+from snnconvert.backends.cpu.results import CountsLayout, counts_layout
 from snnconvert.backends.cpu.schedule import is_analog
 from snnconvert.backends.cpu.sent import SLACK
 from snnconvert.backends.cpu.taps import Taps, as_rows, channels_of, taps_of
@@ -80,6 +81,7 @@ class Program:
             if is_analog(network, c)
         }
         self.memory = Workspace()
+        self._layouts: dict[frozenset[str], CountsLayout] = {}
         self._methods: dict[str, Method] = {}
         self._kernels: dict[int, DenseOperators] = {}
         self._neurons: dict[str, Neurons] = {}
@@ -92,6 +94,13 @@ class Program:
             for name, layer in self.layers.items()
             if isinstance(layer, AnalogLayer) or steps <= layer.numbers.longest
         }
+
+    def counts_layout(self, steps: int) -> CountsLayout:
+        """Return how the kernels of a run of so many steps keep the counts."""
+        of_bits = frozenset(self.layers_for(steps))
+        if of_bits not in self._layouts:
+            self._layouts[of_bits] = counts_layout(self.network, of_bits)
+        return self._layouts[of_bits]
 
     def all_events(self, steps: int) -> bool:
         """Tell whether no node of a run needs dense operators."""

@@ -24,7 +24,6 @@ Number = TypeVar("Number", bound=np.integer[Any])
 MOST_PADDED = 2
 """Times its channels that a layer's counts may be kept as."""
 
-
 FEWEST_SUMMED = 16
 """Samples of a run whose counts are summed while they are in the cache."""
 
@@ -90,7 +89,7 @@ class Results:
     layout: CountsLayout
     kept: npt.NDArray[np.int32]
     totals: npt.NDArray[np.integer[Any]] | None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def keep(self, rows: slice, counts: npt.NDArray[np.int32]) -> None:
         """Write the counts of a batch, (batch, layout.width), which are still in the cache."""
@@ -109,14 +108,10 @@ def empty_results(
     steps: int,
     timesteps: int,
     recorded: frozenset[str],
-    of_bits: Collection[str] = (),
+    layout: CountsLayout,
 ) -> Results:
-    """Return the arrays of a run of n samples: a window of `timesteps` within `steps`.
-
-    `of_bits` are the populations whose kernels keep their counts position by position.
-    """
+    """Return the arrays of a run of n samples: a window of `timesteps` within `steps`."""
     values = {p.name: spike_values(p.neuron) for p in network.populations}
-    layout = counts_layout(network, of_bits)
     kept = np.zeros((n, layout.kept), np.int32)
     views = _by_population(network, layout, kept)
     return Results(

@@ -23,9 +23,9 @@ def chunks_of(blocks: int, inputs: int) -> int:
 def fit_tiles(taps: Taps) -> bool:
     """Tell whether every position's taps have blocks of their own, and positions most of them."""
     positions, blocks = len(taps.starts) - 1, len(taps.weights)
-    place = _places(taps)
-    alone = len(np.unique(place)) == len(place)
-    return alone and positions * blocks <= MOST_SILENT * len(place)
+    if positions * blocks > MOST_SILENT * len(taps.blocks):
+        return False
+    return int(np.bincount(_places(taps)).max(initial=0)) <= 1
 
 
 def slots_of(taps: Taps, position_bytes: int) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from snnconvert.backends.base import (
     recorded_names,
 )
 from snnconvert.backends.cpu.parity import compare_with_reference
-from snnconvert.backends.cpu.results import empty_results, run_result
+from snnconvert.backends.cpu.results import counts_layout, empty_results, run_result
 from snnconvert.backends.cuda.plan import make_device_plan
 from snnconvert.convert.snap import Executable
 
@@ -76,7 +76,8 @@ class DeviceSimulation:
         recorded = recorded_names(network, record)
         samples = named_samples(network, x)
         n = len(next(iter(samples.values())))
-        results = empty_results(network, n, steps, timesteps, recorded)
+        layout = counts_layout(network, of_bits=())
+        results = empty_results(network, n, steps, timesteps, recorded, layout)
         with exact_sums(self._device):
             for first in range(0, n, self.plan.batch):
                 rows = slice(first, min(first + self.plan.batch, n))

@@ -11,11 +11,11 @@ from peaks import (
     row_adder,
     row_adder_arrays,
     tile_multiplier,
-    tile_shapes,
 )
 from roofline import layers_of, line, profiled, whole
 
 from snnconvert.backends.base import RunResult
+from snnconvert.backends.cpu.kernels.tiles import SHAPES
 from snnconvert.convert.linear import Dense
 from snnconvert.convert.network import Connection, Input, Network, Population, Readout
 
@@ -95,6 +95,5 @@ def test_peaks_are_positive(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_tiles
 def test_the_multiplier_runs_and_gives_the_tiles_back() -> None:
-    shapes = tile_shapes()
-    tile_multiplier()(shapes.ctypes.data, 3)
-    tile_multiplier()(shapes.ctypes.data, 3)
+    tile_multiplier()(SHAPES, 3)
+    tile_multiplier()(SHAPES, 3)

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,11 +68,13 @@ def test_numbers_that_cannot_be_used(fields: dict[str, object], message: str) ->
 
 
 def test_one_entry_may_be_a_number() -> None:
-    given = Preprocessing.of(None, 0.5, np.array(2.0))  # type: ignore[arg-type]
+    two: Any = np.array(2.0)
+    given = Preprocessing.of(None, 0.5, two)
     assert given == Preprocessing(mean=(0.5,), std=(2.0,))
     assert Preprocessing.of(2, None, [1, 2]) == Preprocessing(2.0, None, (1.0, 2.0))
+    letter: Any = "a"
     with pytest.raises(UsageError, match="mean must be a sequence of numbers"):
-        Preprocessing.of(None, "a", None)  # type: ignore[arg-type]
+        Preprocessing.of(None, letter, None)
 
 
 @pytest.mark.parametrize(

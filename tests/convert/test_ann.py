@@ -1,6 +1,7 @@
 """The original network in onnxruntime: any number of rows, any batch, any number type."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -224,6 +225,18 @@ def test_parts_of_a_batch_run_side_by_side(
     found = session.run(samples(rows), batch_size=16)
     np.testing.assert_array_equal(found["y"], expected(rows))
     assert sorted(asked, reverse=True) == parts
+
+
+def test_several_threads_may_ask_one_session() -> None:
+    """Few rows and many take sessions of their own, one of which is there at a time."""
+    session = AnnSession(model(), threads=3)
+
+    def ask(rows: int) -> bool:
+        found = session.run(samples(rows), batch_size=16)["y"]
+        return np.array_equal(found, expected(rows))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, [1, 41, 2, 1, 41, 3] * 8))
 
 
 def test_progress_is_told() -> None:

@@ -48,6 +48,9 @@ SPIKES, WEIGHTS = 6, 7
 SLOTS = {2: 16, 4: 32}
 """Inputs of a slot, by the bytes of the source's channels; 64 of any other source."""
 
+SHAPES = bytes([1, *[0] * 15, *[CHUNK, 0] * 8, *[0] * 16, *[TILE] * 8, *[0] * 8])
+"""What tells the processor that all eight tiles have 16 rows of 64 bytes."""
+
 _NONE = ir.VoidType()
 
 
@@ -100,9 +103,8 @@ class TileWriter(LayerWriter):
         return e.text()
 
     def _shapes(self) -> Any:
-        """Return a pointer to the tiles' shapes: all have 16 rows of 64 bytes."""
-        rows, bytes_of_rows = [TILE] * 8, [CHUNK, 0] * 8
-        content = bytearray([1, *[0] * 15, *bytes_of_rows, *[0] * 16, *rows, *[0] * 8])
+        """Return a pointer to the tiles' shapes."""
+        content = bytearray(SHAPES)
         shapes = self.e.variable(ir.Constant(ir.ArrayType(BYTE, len(content)), content))
         return self.e.builder.bitcast(shapes, BYTE.as_pointer())
 
